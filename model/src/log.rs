@@ -1,0 +1,43 @@
+//! Log records: a stream, an instant, a line, and structured metadata.
+
+use crate::clock::TimestampNs;
+use crate::labels::Labels;
+
+/// Where a piece of structured metadata came from; Loki's flat names hide this, we keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// An attribute of the resource.
+    Resource,
+    /// The instrumentation scope or one of its attributes.
+    Scope,
+    /// An attribute or a field of the record.
+    Record,
+    /// Derived by Signalbox, such as `detected_level`.
+    Derived,
+}
+
+/// One piece of structured metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// The name as LogQL sees it (dots are underscores).
+    pub name: &'a str,
+    /// The value as text.
+    pub value: &'a str,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// A log record as a store shows it to a query; borrows from the store for one visit.
+#[derive(Debug, Clone, Copy)]
+pub struct LogRow<'a> {
+    /// The stream that the record belongs to.
+    pub stream: &'a Labels,
+    /// When it happened.
+    pub at: TimestampNs,
+    /// Grows with arrival; orders records of one stream with equal times.
+    pub arrival: u64,
+    /// The line.
+    pub line: &'a str,
+    /// Structured metadata, without the stream's labels.
+    pub metadata: &'a [Field<'a>],
+}
