@@ -1,0 +1,49 @@
+//! The few file operations of the journal, behind a trait so that tests can make them fail.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// A file that is only appended to.
+pub trait AppendFile: Send {
+    /// Writes all bytes at the end.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns when everything appended is on the disk.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Makes files. The only implementations are [`RealFiles`] and [`crate::faults::FaultyFiles`].
+pub trait Files: Send + Sync {
+    /// Makes a new file; fails if it exists. Durable (the folder is synced) on return.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
+}
+
+/// The disk.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealFiles;
+
+impl Files for RealFiles {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
+        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        if let Some(folder) = path.parent() {
+            sync_folder(folder)?;
+        }
+        Ok(Box::new(file))
+    }
+}
+
+impl AppendFile for File {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Makes creations, removals and renames in a folder durable.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}

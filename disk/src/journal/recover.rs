@@ -1,0 +1,152 @@
+//! What happens to a journal at start: replay, cut the torn tail, report what is corrupt.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::files::sync_folder;
+use crate::journal::{ClosedSegment, segment};
+
+/// A record as it is replayed.
+#[derive(Debug, Clone, Copy)]
+pub struct Replayed<'a> {
+    /// Its number in this run of the process.
+    pub number: u64,
+    /// What it was appended with.
+    pub kind: u8,
+    /// What it was appended with.
+    pub payload: &'a [u8],
+}
+
+/// A stretch of a segment that holds no valid record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorruptRecord {
+    /// The segment's file.
+    pub path: PathBuf,
+    /// Where the stretch begins.
+    pub offset: u64,
+    /// How long it is.
+    pub bytes: u64,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+/// What a start found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Records replayed.
+    pub records: u64,
+    /// Bytes cut from the tail of the last segment: an append that was never acknowledged.
+    pub torn_bytes: u64,
+    /// Stretches that were skipped.
+    pub corrupt: Vec<CorruptRecord>,
+}
+
+type Replay<'r> = dyn FnMut(Replayed<'_>) -> std::result::Result<i64, String> + 'r;
+
+pub(crate) fn recover(
+    dir: &Path,
+    replay: &mut Replay<'_>,
+) -> Result<(Recovery, Vec<ClosedSegment>)> {
+    let mut recovery = Recovery::default();
+    let mut closed = Vec::new();
+    let segments = list(dir)?;
+    let last = segments.last().map(|(number, _)| *number);
+    for (number, path) in segments {
+        let is_last = last == Some(number);
+        let (kept_bytes, newest) =
+            replay_segment(&path, number, is_last, &mut recovery, replay)?;
+        if kept_bytes == 0 {
+            std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            sync_folder(dir).map_err(Error::io("sync", dir))?;
+            continue;
+        }
+        closed.push(ClosedSegment {
+            path,
+            number,
+            records_end: recovery.records,
+            bytes: kept_bytes,
+            newest,
+        });
+    }
+    Ok((recovery, closed))
+}
+
+fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut segments = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let path = entry.map_err(Error::io("list", dir))?.path();
+        if let Some(number) = segment::number(&path) {
+            segments.push((number, path));
+        }
+    }
+    segments.sort();
+    Ok(segments)
+}
+
+/// Answers how many bytes of the segment stay and the newest time in it.
+fn replay_segment(
+    path: &Path,
+    number: u64,
+    is_last: bool,
+    recovery: &mut Recovery,
+    replay: &mut Replay<'_>,
+) -> Result<(u64, i64)> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let mut newest = i64::MIN;
+    let mut offset = match segment::check_header(&bytes, number) {
+        Ok(()) => segment::HEADER_BYTES,
+        Err(_) if is_last && segment::find_record(&bytes, 0).is_none() => {
+            // The process died while it made the file: nothing in it was acknowledged.
+            recovery.torn_bytes += bytes.len() as u64;
+            return Ok((0, newest));
+        }
+        Err(what) => {
+            let next = segment::find_record(&bytes, 0).unwrap_or(bytes.len());
+            report(recovery, path, 0, next, what);
+            next
+        }
+    };
+    while offset < bytes.len() {
+        match segment::record_at(&bytes, offset) {
+            Ok((kind, payload, next)) => {
+                let replayed = Replayed { number: recovery.records, kind, payload };
+                let time = replay(replayed).map_err(|cause| Error::Replay {
+                    path: path.to_owned(),
+                    cause: format!("record at offset {offset}: {cause}"),
+                })?;
+                newest = newest.max(time);
+                recovery.records += 1;
+                offset = next;
+            }
+            Err(what) => match segment::find_record(&bytes, offset + 1) {
+                None if is_last => {
+                    cut(path, offset as u64)?;
+                    recovery.torn_bytes += (bytes.len() - offset) as u64;
+                    return Ok((offset as u64, newest));
+                }
+                next => {
+                    let next = next.unwrap_or(bytes.len());
+                    report(recovery, path, offset, next, what.to_owned());
+                    offset = next;
+                }
+            },
+        }
+    }
+    Ok((bytes.len() as u64, newest))
+}
+
+fn report(recovery: &mut Recovery, path: &Path, offset: usize, next: usize, what: String) {
+    recovery.corrupt.push(CorruptRecord {
+        path: path.to_owned(),
+        offset: offset as u64,
+        bytes: (next - offset) as u64,
+        what,
+    });
+}
+
+fn cut(path: &Path, length: u64) -> Result<()> {
+    let file = OpenOptions::new().write(true).open(path).map_err(Error::io("open", path))?;
+    file.set_len(length).map_err(Error::io("cut", path))?;
+    file.sync_all().map_err(Error::io("sync", path))
+}
