@@ -30,7 +30,9 @@ pub enum Error {
         cause: String,
     },
     /// Too much is waiting to be written.
-    #[error("the journal has {queued_bytes} bytes waiting, its limit is {limit_bytes}; retry later")]
+    #[error(
+        "the journal has {queued_bytes} bytes waiting, its limit is {limit_bytes}; retry later"
+    )]
     QueueFull {
         /// What waits now.
         queued_bytes: usize,

@@ -108,8 +108,13 @@ impl Journal {
             queue.clone(),
             closed.clone(),
         )?;
-        let journal =
-            Journal { dir: dir.to_owned(), options, queue, closed, writer: Mutex::new(Some(writer)) };
+        let journal = Journal {
+            dir: dir.to_owned(),
+            options,
+            queue,
+            closed,
+            writer: Mutex::new(Some(writer)),
+        };
         Ok((journal, recovery))
     }
 
@@ -125,16 +130,17 @@ impl Journal {
         let checksum = segment::checksum(kind, &payload);
         let (promise, commit) = Commit::pending();
         let queued = Queued { kind, checksum, payload, newest, promise };
-        let number = self.queue.push(queued, self.options.queue_bytes_max).map_err(|refused| {
-            match refused {
-                writer::Refused::Full { queued_bytes } => {
-                    Error::QueueFull { queued_bytes, limit_bytes: self.options.queue_bytes_max }
-                }
-                writer::Refused::Poisoned(cause) => {
-                    Error::Poisoned { dir: self.dir.clone(), cause }
-                }
-            }
-        })?;
+        let number =
+            self.queue.push(queued, self.options.queue_bytes_max).map_err(
+                |refused| match refused {
+                    writer::Refused::Full { queued_bytes } => {
+                        Error::QueueFull { queued_bytes, limit_bytes: self.options.queue_bytes_max }
+                    }
+                    writer::Refused::Poisoned(cause) => {
+                        Error::Poisoned { dir: self.dir.clone(), cause }
+                    }
+                },
+            )?;
         Ok((number, commit))
     }
 

@@ -47,9 +47,7 @@ impl Kv {
     }
 
     fn family(&self, name: &str) -> Result<&rocksdb::ColumnFamily> {
-        self.db
-            .cf_handle(name)
-            .ok_or_else(|| Error::Kv(format!("family {name:?} was not opened")))
+        self.db.cf_handle(name).ok_or_else(|| Error::Kv(format!("family {name:?} was not opened")))
     }
 
     /// Writes everything in memory to files, for a quick start.

@@ -32,4 +32,3 @@ impl Alert {
 
 /// The label that holds an alert's name.
 pub const ALERT_NAME: &str = "alertname";
-

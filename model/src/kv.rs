@@ -31,8 +31,7 @@ pub struct MemoryKeyValue {
     families: parking_lot::Mutex<Families>,
 }
 
-type Families =
-    std::collections::BTreeMap<String, std::collections::BTreeMap<Vec<u8>, Vec<u8>>>;
+type Families = std::collections::BTreeMap<String, std::collections::BTreeMap<Vec<u8>, Vec<u8>>>;
 
 impl KeyValue for MemoryKeyValue {
     fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -195,7 +195,8 @@ mod tests {
     fn fingerprints_equal_those_of_prometheus_common() {
         // prometheus/common model/signature_test.go, TestLabelsToSignature.
         assert_eq!(Labels::empty().fingerprint(), 14_695_981_039_346_656_037);
-        let labels = Labels::from_pairs([("name", "garland, briggs"), ("fear", "love is not enough")]);
+        let labels =
+            Labels::from_pairs([("name", "garland, briggs"), ("fear", "love is not enough")]);
         assert_eq!(labels.fingerprint(), 5_799_056_148_416_392_346);
     }
 }

@@ -146,6 +146,9 @@ mod tests {
         let labels = Labels::from_pairs([("a", "1")]);
         assert!(Matcher::all_match(&[Matcher::equal("b", "")], &labels));
         assert!(Matcher::all_match(&[Matcher::new("b", MatchOp::NotEqual, "x").unwrap()], &labels));
-        assert!(!Matcher::all_match(&[Matcher::new("b", MatchOp::Matches, ".+").unwrap()], &labels));
+        assert!(!Matcher::all_match(
+            &[Matcher::new("b", MatchOp::Matches, ".+").unwrap()],
+            &labels
+        ));
     }
 }

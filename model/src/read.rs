@@ -33,11 +33,7 @@ pub struct QueryLimits {
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        QueryLimits {
-            items_max: 50_000_000,
-            bytes_max: 4 << 30,
-            timeout: Duration::from_secs(120),
-        }
+        QueryLimits { items_max: 50_000_000, bytes_max: 4 << 30, timeout: Duration::from_secs(120) }
     }
 }
 

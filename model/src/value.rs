@@ -173,7 +173,8 @@ fn write_json_string(text: &str, f: &mut impl fmt::Write) -> fmt::Result {
 fn write_base64(bytes: &[u8], f: &mut impl fmt::Write) -> fmt::Result {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0u32, |word, b| word << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
+        let word =
+            chunk.iter().fold(0u32, |word, b| word << 8 | u32::from(*b)) << (8 * (3 - chunk.len()));
         for i in 0..4 {
             let c = if i <= chunk.len() {
                 char::from(ALPHABET[(word >> (18 - 6 * i) & 63) as usize])

@@ -54,8 +54,7 @@ pub(crate) fn recover(
     let last = segments.last().map(|(number, _)| *number);
     for (number, path) in segments {
         let is_last = last == Some(number);
-        let (kept_bytes, newest) =
-            replay_segment(&path, number, is_last, &mut recovery, replay)?;
+        let (kept_bytes, newest) = replay_segment(&path, number, is_last, &mut recovery, replay)?;
         if kept_bytes == 0 {
             std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             sync_folder(dir).map_err(Error::io("sync", dir))?;

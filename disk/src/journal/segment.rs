@@ -92,7 +92,6 @@ pub(crate) fn record_at(bytes: &[u8], offset: usize) -> Result<(u8, &[u8], usize
 
 /// Where the next valid record at or after `offset` begins.
 pub(crate) fn find_record(bytes: &[u8], offset: usize) -> Option<usize> {
-    (offset..bytes.len().saturating_sub(RECORD_HEADER_BYTES - 1)).find(|at| {
-        bytes[*at] == RECORD_MAGIC[0] && record_at(bytes, *at).is_ok()
-    })
+    (offset..bytes.len().saturating_sub(RECORD_HEADER_BYTES - 1))
+        .find(|at| bytes[*at] == RECORD_MAGIC[0] && record_at(bytes, *at).is_ok())
 }

@@ -56,8 +56,9 @@ fn records_come_back_in_order_over_segments_and_restarts() {
 fn appends_that_wait_together_share_an_fsync() {
     let dir = tempfile::tempdir().unwrap();
     let (journal, ..) = open_with(dir.path(), JournalOptions::default());
-    let commits: Vec<_> =
-        (0..1000u32).map(|i| journal.append(0, Arc::new(vec![0; 10]), i64::from(i)).unwrap()).collect();
+    let commits: Vec<_> = (0..1000u32)
+        .map(|i| journal.append(0, Arc::new(vec![0; 10]), i64::from(i)).unwrap())
+        .collect();
     let numbers: Vec<_> = commits.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
     for (_, commit) in commits {
@@ -133,7 +134,11 @@ fn a_full_disk_or_a_short_write_loses_nothing_acknowledged() {
             let options = JournalOptions { files: faults.files(), ..Default::default() };
             let (journal, ..) = open_with(dir.path(), options);
             append(&journal, 1, b"kept").unwrap();
-            if full { faults.disk_full_after(room) } else { faults.short_write_after(room) }
+            if full {
+                faults.disk_full_after(room)
+            } else {
+                faults.short_write_after(room)
+            }
             let mut acknowledged: Records = vec![(1, b"kept".to_vec())];
             for i in 0..4u8 {
                 if append(&journal, i, &[i; 10]).is_ok() {

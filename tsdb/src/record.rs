@@ -1,0 +1,252 @@
+//! Journal records of this store. `docs/formats/journal.md` lists their fields.
+
+use disk::codec::{CodecError, Reader, put_f64, put_i64, put_str, put_u64};
+use model::TimestampMs;
+use model::labels::Labels;
+use model::sample::{Exemplar, MetricKind, MetricMetadata, NativeHistogram, SeriesId};
+use model::write::{FloatPoint, HistogramPoint, SeriesBatch};
+
+/// The kind of a record: new series, metadata, then samples.
+pub(crate) const BATCH: u8 = 1;
+
+/// A series that the journal has not seen yet.
+pub(crate) type NewSeries = (SeriesId, Labels);
+
+/// What a record says.
+#[derive(Debug, Default)]
+pub(crate) struct Decoded {
+    /// No series may get a number under this again; 0 says nothing.
+    pub(crate) next_number: u64,
+    pub(crate) series: Vec<NewSeries>,
+    pub(crate) metadata: Vec<(String, MetricMetadata)>,
+    pub(crate) batch: SeriesBatch,
+}
+
+fn put_labels(buffer: &mut Vec<u8>, labels: &Labels) {
+    put_u64(buffer, labels.len() as u64);
+    for (name, value) in labels.iter() {
+        put_str(buffer, name);
+        put_str(buffer, value);
+    }
+}
+
+fn labels(reader: &mut Reader<'_>) -> Result<Labels, CodecError> {
+    let count = reader.count()?;
+    let mut pairs = Vec::with_capacity(count.min(64));
+    for _ in 0..count {
+        pairs.push((reader.str()?, reader.str()?));
+    }
+    Ok(Labels::from_pairs(pairs))
+}
+
+pub(crate) fn encode(
+    next_number: u64,
+    series: &[NewSeries],
+    metadata: &[(String, MetricMetadata)],
+    batch: &SeriesBatch,
+) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(64 + batch.points.len() * 14 + series.len() * 200);
+    put_u64(&mut buffer, next_number);
+    put_u64(&mut buffer, series.len() as u64);
+    for (id, labels) in series {
+        put_u64(&mut buffer, id.0);
+        put_labels(&mut buffer, labels);
+    }
+    put_u64(&mut buffer, metadata.len() as u64);
+    for (name, metadata) in metadata {
+        put_str(&mut buffer, name);
+        buffer.push(metadata.kind as u8);
+        put_str(&mut buffer, &metadata.help);
+        put_str(&mut buffer, &metadata.unit);
+    }
+    put_u64(&mut buffer, batch.points.len() as u64);
+    let mut before = Before::default();
+    for point in &batch.points {
+        before.put(&mut buffer, point.series, point.at, point.start);
+        put_f64(&mut buffer, point.value);
+    }
+    put_u64(&mut buffer, batch.histograms.len() as u64);
+    let mut before = Before::default();
+    for point in &batch.histograms {
+        before.put(&mut buffer, point.series, point.at, point.start);
+        put_histogram(&mut buffer, &point.histogram);
+    }
+    put_u64(&mut buffer, batch.exemplars.len() as u64);
+    for (id, exemplar) in &batch.exemplars {
+        put_u64(&mut buffer, id.0);
+        put_i64(&mut buffer, exemplar.at.0);
+        put_f64(&mut buffer, exemplar.value);
+        put_labels(&mut buffer, &exemplar.labels);
+    }
+    buffer
+}
+
+pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, CodecError> {
+    let mut reader = Reader::new(bytes);
+    let mut decoded = Decoded { next_number: reader.u64()?, ..Default::default() };
+    for _ in 0..reader.count()? {
+        decoded.series.push((SeriesId(reader.u64()?), labels(&mut reader)?));
+    }
+    for _ in 0..reader.count()? {
+        let name = reader.str()?.to_owned();
+        let kind = match reader.u8()? {
+            1 => MetricKind::Counter,
+            2 => MetricKind::Gauge,
+            3 => MetricKind::Histogram,
+            4 => MetricKind::Summary,
+            _ => MetricKind::Unknown,
+        };
+        let (help, unit) = (reader.str()?.to_owned(), reader.str()?.to_owned());
+        decoded.metadata.push((name, MetricMetadata { kind, help, unit }));
+    }
+    let count = reader.count()?;
+    decoded.batch.points.reserve(count);
+    let mut before = Before::default();
+    for _ in 0..count {
+        let (series, at, start) = before.read(&mut reader)?;
+        decoded.batch.points.push(FloatPoint { series, at, start, value: reader.f64()? });
+    }
+    let mut before = Before::default();
+    for _ in 0..reader.count()? {
+        let (series, at, start) = before.read(&mut reader)?;
+        let histogram = histogram(&mut reader)?;
+        decoded.batch.histograms.push(HistogramPoint { series, at, start, histogram });
+    }
+    for _ in 0..reader.count()? {
+        let id = SeriesId(reader.u64()?);
+        let at = TimestampMs(reader.i64()?);
+        let value = reader.f64()?;
+        decoded.batch.exemplars.push((id, Exemplar { labels: labels(&mut reader)?, value, at }));
+    }
+    Ok(decoded)
+}
+
+/// The fields that neighbours in a batch mostly share, written as differences.
+#[derive(Default)]
+struct Before {
+    series: i64,
+    at: i64,
+    start: i64,
+}
+
+impl Before {
+    fn put(&mut self, buffer: &mut Vec<u8>, series: SeriesId, at: TimestampMs, start: TimestampMs) {
+        let series = series.0 as i64;
+        put_i64(buffer, series.wrapping_sub(self.series));
+        put_i64(buffer, at.0.wrapping_sub(self.at));
+        put_i64(buffer, start.0.wrapping_sub(self.start));
+        *self = Before { series, at: at.0, start: start.0 };
+    }
+
+    fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+    ) -> Result<(SeriesId, TimestampMs, TimestampMs), CodecError> {
+        self.series = self.series.wrapping_add(reader.i64()?);
+        self.at = self.at.wrapping_add(reader.i64()?);
+        self.start = self.start.wrapping_add(reader.i64()?);
+        Ok((SeriesId(self.series as u64), TimestampMs(self.at), TimestampMs(self.start)))
+    }
+}
+
+fn put_histogram(buffer: &mut Vec<u8>, histogram: &NativeHistogram) {
+    put_i64(buffer, i64::from(histogram.schema));
+    buffer.push(u8::from(histogram.is_gauge));
+    for value in [histogram.zero_threshold, histogram.zero_count, histogram.count, histogram.sum] {
+        put_f64(buffer, value);
+    }
+    for buckets in [&histogram.positive, &histogram.negative] {
+        put_u64(buffer, buckets.len() as u64);
+        for (index, count) in buckets {
+            put_i64(buffer, i64::from(*index));
+            put_f64(buffer, *count);
+        }
+    }
+    put_u64(buffer, histogram.custom_bounds.len() as u64);
+    for bound in &histogram.custom_bounds {
+        put_f64(buffer, *bound);
+    }
+}
+
+fn histogram(reader: &mut Reader<'_>) -> Result<NativeHistogram, CodecError> {
+    let mut histogram = NativeHistogram {
+        schema: reader.i64()? as i32,
+        is_gauge: reader.u8()? != 0,
+        zero_threshold: reader.f64()?,
+        zero_count: reader.f64()?,
+        count: reader.f64()?,
+        sum: reader.f64()?,
+        ..Default::default()
+    };
+    for buckets in [&mut histogram.positive, &mut histogram.negative] {
+        for _ in 0..reader.count()? {
+            buckets.push((reader.i64()? as i32, reader.f64()?));
+        }
+    }
+    for _ in 0..reader.count()? {
+        histogram.custom_bounds.push(reader.f64()?);
+    }
+    Ok(histogram)
+}
+
+/// The newest time in a batch, for retention.
+pub(crate) fn newest(batch: &SeriesBatch) -> i64 {
+    let points = batch.points.iter().map(|point| point.at.0).max();
+    let histograms = batch.histograms.iter().map(|point| point.at.0).max();
+    points.max(histograms).unwrap_or(i64::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_batch_is_read_back(
+            points in prop::collection::vec((any::<u64>(), any::<i64>(), any::<i64>(), any::<u64>()), 0..20),
+        ) {
+            let batch = SeriesBatch {
+                points: points
+                    .into_iter()
+                    .map(|(id, at, start, bits)| FloatPoint {
+                        series: SeriesId(id),
+                        at: TimestampMs(at),
+                        start: TimestampMs(start),
+                        value: f64::from_bits(bits),
+                    })
+                    .collect(),
+                histograms: vec![HistogramPoint {
+                    series: SeriesId(3),
+                    at: TimestampMs(-5),
+                    start: TimestampMs(9),
+                    histogram: NativeHistogram {
+                        schema: -4,
+                        positive: vec![(-3, 1.0), (7, 2.0)],
+                        custom_bounds: vec![0.5],
+                        ..Default::default()
+                    },
+                }],
+                exemplars: vec![],
+            };
+            let labels = Labels::from_pairs([("__name__", "up"), ("a", "b")]);
+            let metadata = vec![("up".to_owned(), MetricMetadata { kind: MetricKind::Gauge, ..Default::default() })];
+            let bytes = encode(7, &[(SeriesId(1), labels.clone())], &metadata, &batch);
+            let decoded = decode(&bytes).unwrap();
+            prop_assert_eq!(decoded.next_number, 7);
+            prop_assert_eq!(decoded.series, vec![(SeriesId(1), labels)]);
+            prop_assert_eq!(decoded.metadata, metadata);
+            prop_assert_eq!(decoded.batch.histograms, batch.histograms);
+            prop_assert_eq!(decoded.batch.points.len(), batch.points.len());
+            for (a, b) in decoded.batch.points.iter().zip(&batch.points) {
+                prop_assert_eq!((a.series, a.at, a.start, a.value.to_bits()), (b.series, b.at, b.start, b.value.to_bits()));
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            decode(&bytes).ok();
+        }
+    }
+}
