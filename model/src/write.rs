@@ -115,6 +115,10 @@ pub trait SeriesSink: Send + Sync {
     /// Changes whenever ids that were given out stop being valid.
     fn generation(&self) -> u64;
 
+    /// Samples at other times will be refused by [`SeriesSink::append`]. A caller whose items make
+    /// many samples each (histograms) asks first, so that it can count refused items.
+    fn accepted_times(&self) -> crate::read::RangeMs;
+
     /// Keeps help, unit and kind of a metric family; the last one told wins.
     fn describe(&self, metric: &str, metadata: &MetricMetadata);
 
@@ -327,6 +331,10 @@ impl<T: SeriesSink + ?Sized> SeriesSink for Arc<T> {
 
     fn generation(&self) -> u64 {
         (**self).generation()
+    }
+
+    fn accepted_times(&self) -> crate::read::RangeMs {
+        (**self).accepted_times()
     }
 
     fn describe(&self, metric: &str, metadata: &MetricMetadata) {

@@ -258,6 +258,13 @@ impl SeriesSink for Tsdb {
         self.generation.load(Ordering::SeqCst)
     }
 
+    fn accepted_times(&self) -> RangeMs {
+        let now = self.clock.now_ms();
+        let Options { retention_ms, future_ms_max, .. } = self.options;
+        let start = if retention_ms > 0 { now.plus_ms(-retention_ms) } else { TimestampMs::MIN };
+        RangeMs { start, end: now.plus_ms(future_ms_max) }
+    }
+
     fn describe(&self, metric: &str, metadata: &MetricMetadata) {
         if self.head.read().metadata.get(metric) == Some(metadata) {
             return;
@@ -269,12 +276,9 @@ impl SeriesSink for Tsdb {
     fn append(&self, batch: &SeriesBatch) -> model::Result<(WriteOutcome, Commit)> {
         let now = self.clock.now_ms();
         let mut outcome = WriteOutcome::default();
-        let is_timely = |at: TimestampMs| {
-            (self.options.retention_ms <= 0 || at >= now.plus_ms(-self.options.retention_ms))
-                && at <= now.plus_ms(self.options.future_ms_max)
-        };
-        let all_timely = batch.points.iter().all(|point| is_timely(point.at))
-            && batch.histograms.iter().all(|point| is_timely(point.at));
+        let accepted = self.accepted_times();
+        let all_timely = batch.points.iter().all(|point| accepted.contains(point.at))
+            && batch.histograms.iter().all(|point| accepted.contains(point.at));
         let kept;
         let batch = if all_timely {
             batch

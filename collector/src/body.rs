@@ -1,0 +1,241 @@
+//! Reading and decompressing a request body within limits.
+//!
+//! A compressed body may be a bomb: a megabyte that unpacks to gigabytes. Where the format declares
+//! its size, a declared size over the limit is refused before anything is unpacked; and whatever is
+//! declared, unpacking stops at the limit.
+
+use std::io::Read;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use model::ErrorKind;
+
+use crate::rejection::Rejection;
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Identity,
+    Gzip,
+    Zstd,
+    /// What HTTP calls deflate: zlib framing. Raw deflate, which some senders mean by it, is taken too.
+    Deflate,
+}
+
+impl Encoding {
+    /// From the value of `Content-Encoding` or `grpc-encoding`.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => Some(Encoding::Identity),
+            "gzip" | "x-gzip" => Some(Encoding::Gzip),
+            "zstd" => Some(Encoding::Zstd),
+            "deflate" => Some(Encoding::Deflate),
+            _ => None,
+        }
+    }
+}
+
+fn too_large(stage: &str, limit: usize) -> Rejection {
+    let message = format!("the request is over the limit of {limit} bytes {stage}; send smaller batches");
+    Rejection::permanent("too_large", ErrorKind::TooLarge, message)
+}
+
+/// Reads a whole body of at most `limit` bytes.
+pub(crate) async fn read(
+    body: axum::body::Body,
+    limit: usize,
+    timeout: Duration,
+) -> Result<Bytes, Rejection> {
+    let collected = tokio::time::timeout(timeout, collect(body, limit)).await;
+    collected.unwrap_or_else(|_| {
+        let message = format!("the request body did not arrive within {timeout:?}");
+        Err(Rejection {
+            reason: "slow_body",
+            kind: ErrorKind::Timeout,
+            message,
+            retry_after: Some(Duration::from_secs(1)),
+        })
+    })
+}
+
+async fn collect(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Rejection> {
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| {
+            let message = format!("the request body broke off: {e}");
+            Rejection::permanent("broken_body", ErrorKind::BadRequest, message)
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = first.as_ref().map_or(0, Bytes::len) + joined.len() + data.len();
+        if length > limit {
+            return Err(too_large("as sent", limit));
+        }
+        // Most bodies are one frame, which needs no copy.
+        match (&first, joined.is_empty()) {
+            (None, true) => first = Some(data),
+            _ => {
+                if let Some(first) = first.take() {
+                    joined.reserve(first.len() + data.len());
+                    joined.extend_from_slice(&first);
+                }
+                joined.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| joined.freeze()))
+}
+
+/// Decompresses to at most `limit` bytes.
+pub(crate) fn decompress(
+    body: Bytes,
+    encoding: Encoding,
+    limit: usize,
+) -> Result<Bytes, Rejection> {
+    let declared = declared_size(&body, encoding);
+    if declared.is_some_and(|size| size > limit as u64) {
+        return Err(too_large("after decompression", limit));
+    }
+    // A declaration can lie, so it reserves no more than a plausible ratio.
+    let expected = declared.map_or(body.len() * 4, |size| size as usize);
+    let capacity = expected.min(body.len().saturating_mul(64)).min(limit);
+    match encoding {
+        Encoding::Identity => Ok(body),
+        Encoding::Gzip => unpack("gzip", flate2::read::MultiGzDecoder::new(&*body), capacity, limit),
+        Encoding::Zstd => {
+            let decoder = zstd::stream::read::Decoder::new(&*body).map_err(|e| broken("zstd", &e))?;
+            unpack("zstd", decoder, capacity, limit)
+        }
+        Encoding::Deflate if is_zlib(&body) => {
+            unpack("deflate", flate2::read::ZlibDecoder::new(&*body), capacity, limit)
+        }
+        Encoding::Deflate => {
+            unpack("deflate", flate2::read::DeflateDecoder::new(&*body), capacity, limit)
+        }
+    }
+}
+
+/// RFC 1950: the method is 8 and the first two bytes are a multiple of 31.
+fn is_zlib(body: &[u8]) -> bool {
+    let Some([cmf, flags]) = body.first_chunk::<2>() else { return false };
+    cmf & 0x0f == 8 && (u16::from(*cmf) << 8 | u16::from(*flags)) % 31 == 0
+}
+
+fn declared_size(body: &[u8], encoding: Encoding) -> Option<u64> {
+    match encoding {
+        Encoding::Identity | Encoding::Deflate => None,
+        // The last four bytes of the last member: its size modulo 2^32.
+        Encoding::Gzip => body.last_chunk::<4>().map(|tail| u64::from(u32::from_le_bytes(*tail))),
+        Encoding::Zstd => zstd::zstd_safe::get_frame_content_size(body).ok().flatten(),
+    }
+}
+
+fn broken(name: &str, error: &std::io::Error) -> Rejection {
+    let message = format!("the body is not valid {name}: {error}");
+    Rejection::permanent("bad_compression", ErrorKind::BadRequest, message)
+}
+
+fn unpack(
+    name: &str,
+    decoder: impl Read,
+    capacity: usize,
+    limit: usize,
+) -> Result<Bytes, Rejection> {
+    let mut unpacked = Vec::with_capacity(capacity);
+    // One byte over the limit tells a body at the limit from one over it.
+    #[expect(clippy::disallowed_methods, reason = "the reader is limited in this very line")]
+    let read = decoder.take(limit as u64 + 1).read_to_end(&mut unpacked);
+    if unpacked.len() > limit {
+        return Err(too_large("after decompression", limit));
+    }
+    read.map_err(|e| broken(name, &e))?;
+    Ok(unpacked.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pack(bytes: &[u8], encoding: Encoding) -> Bytes {
+        let level = flate2::Compression::fast();
+        match encoding {
+            Encoding::Identity => bytes.to_vec(),
+            Encoding::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
+            Encoding::Deflate => {
+                let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), level);
+                encoder.write_all(bytes).unwrap();
+                encoder.finish().unwrap()
+            }
+            Encoding::Zstd => zstd::encode_all(bytes, 1).unwrap(),
+        }
+        .into()
+    }
+
+    const ALL: [Encoding; 4] =
+        [Encoding::Identity, Encoding::Gzip, Encoding::Zstd, Encoding::Deflate];
+
+    #[test]
+    fn every_encoding_unpacks_up_to_the_limit_and_not_over_it() {
+        let bytes = vec![b'x'; 100_000];
+        for encoding in &ALL[1..] {
+            let packed = pack(&bytes, *encoding);
+            assert_eq!(decompress(packed.clone(), *encoding, 100_000).unwrap(), bytes);
+            let rejection = decompress(packed, *encoding, 99_999).unwrap_err();
+            assert_eq!((rejection.reason, rejection.kind), ("too_large", ErrorKind::TooLarge));
+        }
+    }
+
+    #[test]
+    fn a_bomb_that_lies_about_its_size_stops_at_the_limit() {
+        let mut bomb = pack(&vec![0; 10 << 20], Encoding::Gzip).to_vec();
+        let size_at = bomb.len() - 4;
+        bomb[size_at..].copy_from_slice(&5u32.to_le_bytes());
+        let rejection = decompress(bomb.into(), Encoding::Gzip, 1 << 20).unwrap_err();
+        assert_eq!(rejection.reason, "too_large");
+    }
+
+    #[test]
+    fn raw_deflate_is_taken_as_deflate() {
+        let level = flate2::Compression::fast();
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), level);
+        encoder.write_all(b"hello hello hello").unwrap();
+        let packed = encoder.finish().unwrap();
+        let unpacked = decompress(packed.into(), Encoding::Deflate, 100).unwrap();
+        assert_eq!(unpacked, "hello hello hello");
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
+            for encoding in ALL {
+                decompress(bytes.clone().into(), encoding, 1000).ok();
+            }
+        }
+
+        #[test]
+        fn a_cut_body_is_refused_as_bad_compression(
+            bytes in prop::collection::vec(any::<u8>(), 1..500),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            for encoding in &ALL[1..] {
+                let packed = pack(&bytes, *encoding);
+                let cut = packed.slice(..cut.index(packed.len() - 1) + 1);
+                if cut.len() == packed.len() { continue; }
+                if let Err(rejection) = decompress(cut, *encoding, usize::MAX >> 1) {
+                    prop_assert!(matches!(rejection.reason, "bad_compression" | "too_large"));
+                } else {
+                    prop_assert!(false, "a cut {:?} body was accepted", encoding);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The bounds of the write edge, each with its default.
+
+use std::time::Duration;
+
+/// What one request may be, and all of them together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request, as sent and again after decompression. OTLP 1.11 recommends 64 MiB.
+    pub request_bytes_max: usize,
+    /// Bytes of all requests being worked on; over it, requests are refused and may be retried.
+    pub in_flight_bytes_max: usize,
+    /// A body that takes longer to arrive is refused.
+    pub body_timeout: Duration,
+    /// Attributes of one span, log record, data point, resource or scope.
+    pub attributes_max: usize,
+    /// What a refused sender is told to wait.
+    pub retry_delay: Duration,
+    /// Series ids remembered by the raw bytes of their points; the cache starts anew over it.
+    pub series_cache_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            request_bytes_max: 64 << 20,
+            in_flight_bytes_max: 512 << 20,
+            body_timeout: Duration::from_secs(60),
+            attributes_max: 1000,
+            retry_delay: Duration::from_secs(1),
+            series_cache_max: 4_000_000,
+        }
+    }
+}

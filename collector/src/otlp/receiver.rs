@@ -1,0 +1,232 @@
+//! What both framings share: one request in, one outcome or one refusal out.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use model::write::{SpanObserver, WriteOutcome};
+use model::{Clock, ErrorKind, LogSink, SeriesSink, SpanSink};
+use proto::Signal;
+use proto::otlp::{LogsRef, MetricsRef, TracesRef};
+
+use crate::body::{self, Encoding};
+use crate::limits::Limits;
+use crate::otlp::{logs, metrics, series::SeriesCache, traces};
+use crate::rejection::Rejection;
+use crate::telemetry::{Telemetry, signal_name};
+
+/// Where items go.
+#[derive(Clone)]
+pub struct Sinks {
+    /// Takes samples.
+    pub series: Arc<dyn SeriesSink>,
+    /// Takes log records.
+    pub logs: Arc<dyn LogSink>,
+    /// Takes spans.
+    pub spans: Arc<dyn SpanSink>,
+    /// Sees every durable span.
+    pub observer: Arc<dyn SpanObserver>,
+}
+
+/// The OTLP receiver. Shared by all connections.
+pub struct Receiver {
+    sinks: Sinks,
+    series: SeriesCache,
+    pub(crate) limits: Limits,
+    pub(crate) telemetry: Telemetry,
+    clock: Arc<dyn Clock>,
+    in_flight_bytes: AtomicUsize,
+}
+
+/// How a request body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Protobuf,
+    Json,
+}
+
+/// A part of the in-flight budget; given back when dropped.
+struct Reservation<'r> {
+    receiver: &'r Receiver,
+    bytes: usize,
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.receiver.in_flight_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.receiver.telemetry.in_flight_bytes.dec_by(self.bytes as i64);
+    }
+}
+
+/// A body over this size is decoded where it does not hold up other requests.
+const LARGE_BODY_BYTES: usize = 1 << 20;
+
+impl Receiver {
+    /// A receiver in front of `sinks`.
+    pub fn new(sinks: Sinks, limits: Limits, telemetry: Telemetry, clock: Arc<dyn Clock>) -> Self {
+        Receiver {
+            sinks,
+            series: SeriesCache::new(limits.series_cache_max),
+            limits,
+            telemetry,
+            clock,
+            in_flight_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Reserves memory for a request, or refuses it for now.
+    fn reserve(&self, bytes: usize) -> Result<Reservation<'_>, Rejection> {
+        let before = self.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.telemetry.in_flight_bytes.inc_by(bytes as i64);
+        let reservation = Reservation { receiver: self, bytes };
+        // A single request may always pass: it is within the limit of one request.
+        if before > 0 && before + bytes > self.limits.in_flight_bytes_max {
+            return Err(Rejection {
+                reason: "in_flight_limit",
+                kind: ErrorKind::Unavailable,
+                message: format!(
+                    "requests of {before} bytes are being worked on, the limit is {}; retry later",
+                    self.limits.in_flight_bytes_max
+                ),
+                retry_after: Some(self.limits.retry_delay),
+            });
+        }
+        Ok(reservation)
+    }
+
+    /// Takes one request: reads, unpacks, decodes, stores, waits until it is durable, counts.
+    pub(crate) async fn export(
+        &self,
+        signal: Signal,
+        format: Format,
+        encoding: Encoding,
+        wire: Bytes,
+    ) -> Result<WriteOutcome, Rejection> {
+        let started = self.clock.monotonic();
+        let result = self.export_uncounted(signal, format, encoding, wire).await;
+        match &result {
+            Ok(outcome) => self.telemetry.outcome(signal, outcome),
+            Err(rejection) => self.count_refused(signal, rejection),
+        }
+        let spent = self.clock.monotonic().saturating_sub(started);
+        self.telemetry.observe_seconds(signal, spent.as_secs_f64());
+        result
+    }
+
+    /// Counts a refusal, also one made before [`Receiver::export`] was reached.
+    pub(crate) fn count_refused(&self, signal: Signal, rejection: &Rejection) {
+        self.telemetry.refused(signal, rejection.reason);
+        tracing::debug!(
+            signal = signal_name(signal),
+            reason = rejection.reason,
+            "refused a request: {}",
+            rejection.message
+        );
+    }
+
+    async fn export_uncounted(
+        &self,
+        signal: Signal,
+        format: Format,
+        encoding: Encoding,
+        wire: Bytes,
+    ) -> Result<WriteOutcome, Rejection> {
+        let limit = self.limits.request_bytes_max;
+        let _wire_memory = self.reserve(wire.len())?;
+        let wire_bytes = wire.len();
+        let decoded = off_loop(wire_bytes, || -> Result<Bytes, Rejection> {
+            let unpacked = body::decompress(wire, encoding, limit)?;
+            match format {
+                Format::Protobuf => Ok(unpacked),
+                Format::Json => proto::json::to_protobuf(signal, &unpacked)
+                    .map(Bytes::from)
+                    .map_err(|e| {
+                        Rejection::permanent("bad_json", ErrorKind::BadRequest, e.to_string())
+                    }),
+            }
+        })?;
+        let _decoded_memory = self.reserve(decoded.len())?;
+        self.telemetry.bytes(signal, wire_bytes, decoded.len());
+        match signal {
+            Signal::Metrics => self.export_metrics(&decoded).await,
+            Signal::Logs => self.export_logs(&decoded).await,
+            Signal::Traces => self.export_traces(&decoded).await,
+        }
+    }
+
+    async fn export_metrics(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
+        let (outcome, commit) = off_loop(bytes.len(), || {
+            let mut mapper =
+                metrics::Mapper::new(&*self.sinks.series, &self.series, &self.limits);
+            mapper.map(MetricsRef::new(bytes))?;
+            let (batch, mut outcome) = mapper.finish();
+            let (stored, commit) =
+                self.sinks.series.append(&batch).map_err(|e| self.store_error(&e))?;
+            // Accepted counts data points, the store counts samples; what it refuses beyond the
+            // times that were asked for is rare and counted by sample.
+            outcome.accepted = outcome.accepted.saturating_sub(stored.refused_count());
+            outcome.refused.extend(stored.refused);
+            Ok::<_, Rejection>((outcome, commit))
+        })?;
+        commit.await.map_err(|e| self.store_error(&e))?;
+        Ok(outcome)
+    }
+
+    async fn export_logs(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
+        let now = self.clock.now();
+        let (outcome, commit) = off_loop(bytes.len(), || {
+            let (batch, mut outcome) = logs::map(LogsRef::new(bytes), &self.limits, now)?;
+            let (stored, commit) =
+                self.sinks.logs.append(&batch).map_err(|e| self.store_error(&e))?;
+            outcome.merge(stored);
+            Ok::<_, Rejection>((outcome, commit))
+        })?;
+        commit.await.map_err(|e| self.store_error(&e))?;
+        Ok(outcome)
+    }
+
+    async fn export_traces(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
+        let (batch, outcome, commit) = off_loop(bytes.len(), || {
+            let (batch, mut outcome) = traces::map(TracesRef::new(bytes), &self.limits)?;
+            let (stored, commit) =
+                self.sinks.spans.append(&batch).map_err(|e| self.store_error(&e))?;
+            outcome.merge(stored);
+            Ok::<_, Rejection>((batch, outcome, commit))
+        })?;
+        commit.await.map_err(|e| self.store_error(&e))?;
+        self.sinks.observer.observe(&batch);
+        Ok(outcome)
+    }
+
+    fn store_error(&self, error: &model::Error) -> Rejection {
+        Rejection::from_store(error, self.limits.retry_delay)
+    }
+}
+
+/// Runs CPU work; a large piece tells the runtime first, so that other requests move on.
+fn off_loop<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let is_multi_thread = tokio::runtime::Handle::try_current().is_ok_and(|handle| {
+        handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread
+    });
+    if bytes > LARGE_BODY_BYTES && is_multi_thread {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+/// A sentence for the sender about the refused items of an otherwise accepted request.
+pub(crate) fn partial_message(outcome: &WriteOutcome) -> String {
+    let parts: Vec<String> = outcome
+        .refused
+        .iter()
+        .map(|refusal| format!("{} refused ({}): {}", refusal.count, refusal.reason, refusal.example))
+        .collect();
+    let mut message = parts.join("; ");
+    // Responses are to stay under 4 MiB; a person reads less.
+    if message.len() > 4096 {
+        let cut = message.floor_char_boundary(4096);
+        message.truncate(cut);
+    }
+    message
+}
