@@ -1,0 +1,144 @@
+//! A store of series in memory: the naive twin of the real one, for tests and for scripts.
+//!
+//! It keeps the promises of `SeriesSource` in the most obvious way and has no index at all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::read::{RangeMs, SeriesColumns, SeriesRequest, SeriesStream};
+use model::sample::{Exemplar, MetricMetadata};
+use model::{
+    Labels, Matcher, NativeHistogram, QueryContext, Result, SeriesId, SeriesSource, TimestampMs,
+};
+
+/// Series by labels.
+#[derive(Debug, Clone, Default)]
+pub struct MemorySeries {
+    series: BTreeMap<Labels, Stored>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Stored {
+    /// Values with their start times.
+    floats: BTreeMap<i64, (f64, i64)>,
+    histograms: BTreeMap<i64, Arc<NativeHistogram>>,
+}
+
+impl MemorySeries {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a float sample; `start_ms` is zero where unknown.
+    pub fn push(&mut self, labels: &Labels, at_ms: i64, start_ms: i64, value: f64) {
+        let stored = self.series.entry(labels.clone()).or_default();
+        stored.floats.insert(at_ms, (value, start_ms));
+    }
+
+    /// Adds a native histogram.
+    pub fn push_histogram(&mut self, labels: &Labels, at_ms: i64, histogram: NativeHistogram) {
+        let stored = self.series.entry(labels.clone()).or_default();
+        stored.histograms.insert(at_ms, Arc::new(histogram));
+    }
+
+    fn matching<'a>(
+        &'a self,
+        matchers: &'a [Matcher],
+        range: RangeMs,
+    ) -> impl Iterator<Item = (&'a Labels, &'a Stored)> {
+        self.series
+            .iter()
+            .filter(move |(labels, _)| Matcher::all_match(matchers, labels))
+            .filter(move |(_, stored)| range.start <= range.end && stored.has_any_in(range))
+    }
+}
+
+impl Stored {
+    fn has_any_in(&self, range: RangeMs) -> bool {
+        let range = range.start.0..=range.end.0;
+        self.floats.range(range.clone()).next().is_some()
+            || self.histograms.range(range).next().is_some()
+    }
+}
+
+impl SeriesSource for MemorySeries {
+    fn select<'a>(
+        &'a self,
+        request: &SeriesRequest,
+        context: &'a QueryContext,
+    ) -> Result<SeriesStream<'a>> {
+        let range = request.range.start.0..=request.range.end.0;
+        let mut found = Vec::new();
+        for (labels, stored) in self.matching(&request.matchers, request.range) {
+            let mut columns = SeriesColumns {
+                id: SeriesId(found.len() as u64),
+                labels: labels.clone(),
+                times_ms: Arc::default(),
+                values: Vec::new(),
+                starts_ms: Vec::new(),
+                histograms: Vec::new(),
+            };
+            if request.columns.samples {
+                let floats: Vec<_> = stored.floats.range(range.clone()).collect();
+                columns.times_ms = Arc::new(floats.iter().map(|(time, _)| **time).collect());
+                columns.values = floats.iter().map(|(_, (value, _))| *value).collect();
+                if request.columns.starts {
+                    columns.starts_ms = floats.iter().map(|(_, (_, start))| *start).collect();
+                }
+                let histograms = stored.histograms.range(range.clone());
+                columns.histograms =
+                    histograms.map(|(time, h)| (TimestampMs(*time), h.clone())).collect();
+            }
+            let items = columns.values.len() + columns.histograms.len();
+            context.charge(items as u64, 16 * items as u64)?;
+            found.push(Ok(columns));
+            if request.limit.is_some_and(|limit| found.len() >= limit) {
+                break;
+            }
+        }
+        Ok(Box::new(found.into_iter()))
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: RangeMs,
+        _context: &QueryContext,
+    ) -> Result<Vec<String>> {
+        let series = self.matching(matchers, range);
+        let mut names: Vec<String> =
+            series.flat_map(|(labels, _)| labels.iter().map(|(name, _)| name.to_owned())).collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: RangeMs,
+        _context: &QueryContext,
+    ) -> Result<Vec<String>> {
+        let series = self.matching(matchers, range);
+        let mut values: Vec<String> =
+            series.filter_map(|(labels, _)| labels.get(name).map(str::to_owned)).collect();
+        values.sort();
+        values.dedup();
+        Ok(values)
+    }
+
+    fn exemplars(
+        &self,
+        _matchers: &[Matcher],
+        _range: RangeMs,
+        _context: &QueryContext,
+    ) -> Result<Vec<(Labels, Vec<Exemplar>)>> {
+        Ok(Vec::new())
+    }
+
+    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of PromQL: the scripts of Prometheus's own project, errors with their positions, and
+//! properties.
+
+mod conformance;
+mod evaluation;
+mod parsing;
