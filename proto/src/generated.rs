@@ -1,6 +1,6 @@
 //! The prost types of every wire format, as a module tree that mirrors the protobuf packages.
 //!
-//! The included files come out of `tests/generated.rs` and are not edited by hand; what a field
+//! The included files come out of the test in `proto/generate` and are not edited by hand; what a field
 //! means is said in the `.proto` file it comes from. OTLP has no service traits here because the
 //! collector serves OTLP on raw bytes.
 

@@ -19,7 +19,7 @@
 //! - no decoder panics, whatever the bytes; the property tests in `tests/props` hold it to that;
 //! - a malformed request is an error that names the place, never a request with a part missing;
 //! - nesting is bounded in both encodings ([`otlp::MAX_VALUE_DEPTH`], and 128 levels of JSON);
-//! - the generated code is what the `.proto` files say (`tests/generated.rs`).
+//! - the generated code is what the `.proto` files say (the test in `proto/generate`).
 
 pub mod generated;
 pub mod json;

@@ -261,12 +261,3 @@ fn severity_number_text(number: i32) -> Cow<'static, str> {
         None => Cow::Owned(number.to_string()),
     }
 }
-
-#[cfg(test)]
-mod tests;
-
-/// The range of a group's or a record's fields, for tests.
-#[cfg(test)]
-fn range(range: &std::ops::Range<u32>) -> std::ops::Range<usize> {
-    range.start as usize..range.end as usize
-}

@@ -455,6 +455,3 @@ fn to_exemplar(exemplar: &ExemplarRef<'_>) -> Result<Option<Exemplar>, Rejection
     }
     Ok(Some(Exemplar { labels: Labels::from_pairs(labels), value, at: at.to_ms() }))
 }
-
-#[cfg(test)]
-mod tests;

@@ -60,7 +60,7 @@ fn read_rust_files(folder: &Path) -> BTreeMap<String, String> {
 
 #[test]
 fn committed_code_is_what_the_proto_files_generate() {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate proto");
     let committed_folder = manifest.join("src/generated");
     let generated = generate(manifest);
     let committed = read_rust_files(&committed_folder);
@@ -84,6 +84,6 @@ fn committed_code_is_what_the_proto_files_generate() {
         .collect();
     panic!(
         "src/generated differs from the .proto files in {stale:?}; \
-         run UPDATE_GENERATED=1 cargo test -p proto --test generated"
+         run UPDATE_GENERATED=1 cargo test --manifest-path proto/generate/Cargo.toml"
     );
 }

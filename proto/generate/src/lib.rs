@@ -1,0 +1,1 @@
+//! Nothing but a place for the test that generates and compares. See `tests/generated.rs`.
