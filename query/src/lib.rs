@@ -25,6 +25,7 @@ pub mod errors;
 pub mod logql;
 pub mod promql;
 pub mod text;
+pub mod traceql;
 pub mod vector;
 
 pub use errors::{EvalError, ParseError, Span};

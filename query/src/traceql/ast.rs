@@ -2,7 +2,8 @@
 //!
 //! The parser checks types while it builds, so a tree that exists can be evaluated.
 
-use model::{AttributeScope, SpanKind, StatusCode};
+use model::read::AttributeScope;
+use model::span::{SpanKind, StatusCode};
 use regex::Regex;
 
 /// Fields that every span, trace, event, link or library has.

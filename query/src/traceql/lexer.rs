@@ -3,7 +3,7 @@
 //! A scope and its dot start an attribute whose name runs to the next space or to one of
 //! `{ } ( ) = ~ ! < > & | ^ ,`: so `span.a+1` is one name. A scope and a colon start an intrinsic.
 
-use model::AttributeScope;
+use model::read::AttributeScope;
 
 use super::ast::{Field, Intrinsic};
 use super::error::{Error, Result};

@@ -1,0 +1,249 @@
+//! JSON written straight into a buffer.
+//!
+//! Grafana's parser streams, so the order of keys is part of the contract, and results can have
+//! millions of numbers: both speak for writing by hand. Small answers use serde with structs, whose
+//! order is fixed too.
+
+use std::fmt::Write;
+
+use model::Labels;
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// JSON text under construction. The caller keeps the brackets balanced.
+#[derive(Debug, Default)]
+pub(crate) struct Json(String);
+
+impl Json {
+    /// An empty text.
+    pub(crate) fn new() -> Self {
+        Json(String::with_capacity(256))
+    }
+
+    /// Appends text that is JSON already.
+    pub(crate) fn raw(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// Appends formatted text that is JSON already.
+    pub(crate) fn raw_fmt(&mut self, arguments: std::fmt::Arguments<'_>) {
+        // Writing into a `String` can not fail.
+        let _ok = self.0.write_fmt(arguments).is_ok();
+    }
+
+    /// Appends a string with its quotes.
+    pub(crate) fn string(&mut self, text: &str) {
+        self.0.push('"');
+        let mut plain_from = 0;
+        for (i, byte) in text.bytes().enumerate() {
+            let escape = match byte {
+                b'"' => "\\\"",
+                b'\\' => "\\\\",
+                b'\n' => "\\n",
+                b'\r' => "\\r",
+                b'\t' => "\\t",
+                0..=0x1f => "",
+                _ => continue,
+            };
+            self.0.push_str(&text[plain_from..i]);
+            if escape.is_empty() {
+                self.raw_fmt(format_args!("\\u{byte:04x}"));
+            } else {
+                self.0.push_str(escape);
+            }
+            plain_from = i + 1;
+        }
+        self.0.push_str(&text[plain_from..]);
+        self.0.push('"');
+    }
+
+    /// Appends labels as an object.
+    pub(crate) fn labels(&mut self, labels: &Labels) {
+        self.object(labels.iter());
+    }
+
+    /// Appends names and texts as an object.
+    pub(crate) fn object<'a>(&mut self, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        self.0.push('{');
+        for (i, (name, value)) in pairs.into_iter().enumerate() {
+            self.comma(i);
+            self.string(name);
+            self.0.push(':');
+            self.string(value);
+        }
+        self.0.push('}');
+    }
+
+    /// Appends a list; `write` writes one item.
+    pub(crate) fn array<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Json, T),
+    ) {
+        self.0.push('[');
+        for (i, item) in items.into_iter().enumerate() {
+            self.comma(i);
+            write(self, item);
+        }
+        self.0.push(']');
+    }
+
+    /// Appends a list of strings.
+    pub(crate) fn strings<T: AsRef<str>>(&mut self, items: impl IntoIterator<Item = T>) {
+        self.array(items, |json, item| json.string(item.as_ref()));
+    }
+
+    fn comma(&mut self, index: usize) {
+        if index > 0 {
+            self.0.push(',');
+        }
+    }
+
+    /// Appends a sample value as Prometheus does (`util/jsonutil/marshal.go`, `MarshalFloat`):
+    /// shortest digits that read back, an exponent only below 1e-6 and from 1e21 on.
+    pub(crate) fn prometheus_float(&mut self, value: f64) {
+        self.0.push('"');
+        let magnitude = value.abs();
+        if value.is_finite() && magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+            self.go_exponent(value);
+        } else {
+            self.plain_float(value);
+        }
+        self.0.push('"');
+    }
+
+    /// Appends a quoted value without any exponent, as scalars of Prometheus and all of Loki have.
+    pub(crate) fn decimal_float(&mut self, value: f64) {
+        self.0.push('"');
+        self.plain_float(value);
+        self.0.push('"');
+    }
+
+    /// Appends a quoted value that always has an exponent, as the value of an alert has.
+    pub(crate) fn exponent_float(&mut self, value: f64) {
+        self.0.push('"');
+        if value.is_finite() {
+            self.go_exponent(value);
+        } else {
+            self.plain_float(value);
+        }
+        self.0.push('"');
+    }
+
+    fn plain_float(&mut self, value: f64) {
+        if value.is_nan() {
+            self.raw("NaN");
+        } else if value.is_infinite() {
+            self.raw(if value > 0.0 { "+Inf" } else { "-Inf" });
+        } else {
+            self.raw_fmt(format_args!("{value}"));
+        }
+    }
+
+    /// Go's `strconv.FormatFloat(value, 'e', -1, 64)`: a sign and two digits at least.
+    fn go_exponent(&mut self, value: f64) {
+        let text = format!("{value:e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        let (sign, digits) = match exponent.strip_prefix('-') {
+            Some(digits) => ('-', digits),
+            None => ('+', exponent),
+        };
+        self.raw_fmt(format_args!("{mantissa}e{sign}{digits:0>2}"));
+    }
+
+    /// Appends milliseconds as seconds, as Prometheus does in samples: no fraction or exactly three
+    /// digits (`util/jsonutil/marshal.go`, `MarshalTimestamp`).
+    pub(crate) fn timestamp(&mut self, ms: i64) {
+        if ms < 0 {
+            self.0.push('-');
+        }
+        let magnitude = ms.unsigned_abs();
+        self.raw_fmt(format_args!("{}", magnitude / 1000));
+        if !magnitude.is_multiple_of(1000) {
+            self.raw_fmt(format_args!(".{:03}", magnitude % 1000));
+        }
+    }
+
+    /// Appends milliseconds as seconds without trailing zeros, as Go prints a float: in scalars of
+    /// Prometheus and in all of Loki.
+    pub(crate) fn short_timestamp(&mut self, ms: i64) {
+        self.raw_fmt(format_args!("{}", ms as f64 / 1000.0));
+    }
+
+    /// The text.
+    pub(crate) fn finish(self) -> String {
+        self.0
+    }
+}
+
+/// Labels as a JSON object in order of name.
+pub(crate) struct LabelMap<'a>(pub(crate) &'a Labels);
+
+impl Serialize for LabelMap<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in self.0.iter() {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Json)) -> String {
+        let mut json = Json::new();
+        write(&mut json);
+        json.finish()
+    }
+
+    #[test]
+    fn sample_values_are_those_of_prometheus() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (20.0, "20"),
+            (0.1, "0.1"),
+            (1e-6, "0.000001"),
+            (1e-7, "1e-07"),
+            (1.5e-10, "1.5e-10"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (-2.5e300, "-2.5e+300"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(written(|json| json.prometheus_float(value)), format!("\"{text}\""));
+        }
+        assert_eq!(written(|json| json.decimal_float(1e21)), "\"1000000000000000000000\"");
+        assert_eq!(written(|json| json.exponent_float(12.5)), "\"1.25e+01\"");
+        assert_eq!(written(|json| json.exponent_float(0.0)), "\"0e+00\"");
+    }
+
+    #[test]
+    fn sample_times_are_those_of_prometheus() {
+        // prometheus web/api/v1/json_codec_test.go.
+        for (ms, text) in [
+            (0, "0"),
+            (1, "0.001"),
+            (10, "0.010"),
+            (100, "0.100"),
+            (1001, "1.001"),
+            (12_345_678_123_456_555, "12345678123456.555"),
+            (-1, "-0.001"),
+        ] {
+            assert_eq!(written(|json| json.timestamp(ms)), text);
+        }
+        assert_eq!(written(|json| json.short_timestamp(1_435_781_451_780)), "1435781451.78");
+    }
+
+    #[test]
+    fn strings_are_escaped_as_serde_escapes_them() {
+        for text in ["", "plain", "a\"b\\c\n\r\t\u{1}\u{1f}\u{e9}\u{1f600}end", "\u{8}"] {
+            let own = written(|json| json.string(text));
+            assert_eq!(serde_json::from_str::<String>(&own).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `query`, `query_range` and `format_query`.
+
+use axum::extract::State;
+use http::HeaderMap;
+use model::QueryContext;
+use model::read::RangeNs;
+use query::logql::ast::MetricKind;
+use query::logql::{self, Expr, MetricExpr, Value};
+use query::promql;
+
+use super::result::{Cost, answer_text, wants_categories};
+use super::{Answer, json_response, parse, range, success};
+use crate::error::{Error, Result};
+use crate::parameters::Parameters;
+use crate::run::Timing;
+use crate::state::{App, Shared};
+
+fn cost(app: &Shared, stats: logql::LogStats, timing: Timing) -> Cost {
+    let evaluated = app.runner.monotonic().saturating_sub(timing.began);
+    Cost { stats, queued: timing.queued, evaluated }
+}
+
+/// `query`: numbers at one instant.
+pub(super) async fn instant(State(app): App, headers: HeaderMap, parameters: Parameters) -> Answer {
+    let at = parameters.time_ns("time")?.unwrap_or_else(|| app.state.clock.now());
+    range::lines(&parameters, app.state.options.log_lines_max)?;
+    range::direction(&parameters)?;
+    let expr = parse(&parameters)?;
+    if matches!(expr, Expr::Log(_)) {
+        return Err(Error::BadRequest(
+            "log queries are not supported as an instant query type, please change your query to \
+             a range query type"
+                .into(),
+        )
+        .into());
+    }
+    let (shared, categorized) = (app.clone(), wants_categories(&headers));
+    let text = app.runner.run(None, move |context, timing| {
+        let source = shared.state.logs.as_ref();
+        let options = logql::InstantOptions::default();
+        let mut evaluation = logql::evaluate_instant(&expr, at, &options, source, context)?;
+        if let Value::Metric(promql::Value::Vector(vector)) = &mut evaluation.value
+            && !matches!(&expr, Expr::Metric(metric) if has_own_order(metric))
+        {
+            vector.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        let cost = cost(&shared, evaluation.stats, timing);
+        Ok(answer_text(evaluation.value, categorized, &cost, &evaluation.warnings))
+    });
+    Ok(json_response(text.await?))
+}
+
+/// Whether the order of the result means something.
+fn has_own_order(metric: &MetricExpr) -> bool {
+    match &metric.kind {
+        MetricKind::Number(_) | MetricKind::Vector(_) | MetricKind::Range(_) => false,
+        MetricKind::Paren(inner) => has_own_order(inner),
+        MetricKind::Aggregate { op, expr, .. } => {
+            matches!(op.as_str(), "topk" | "bottomk" | "sort" | "sort_desc") || has_own_order(expr)
+        }
+        MetricKind::Binary { left, right, .. } => has_own_order(left) || has_own_order(right),
+    }
+}
+
+/// `query_range`: lines of a range, or numbers in steps.
+pub(super) async fn range(State(app): App, headers: HeaderMap, parameters: Parameters) -> Answer {
+    let options = &app.state.options;
+    let over = range::read_positive(&parameters, app.state.clock.as_ref(), range::HOUR_NS)?;
+    let limit = range::lines(&parameters, options.log_lines_max)?;
+    let direction = range::direction(&parameters)?;
+    let step_ns = range::step_ns(&parameters, over, options.points_per_series_max)?;
+    let expr = parse(&parameters)?;
+    let (shared, categorized) = (app.clone(), wants_categories(&headers));
+    let text = app.runner.run(None, move |context, timing| {
+        let source = shared.state.logs.as_ref();
+        let (value, stats, warnings) = match &expr {
+            Expr::Log(log) => {
+                let result = logql::evaluate_log(log, over, limit, direction, source, context)?;
+                let stats = result.stats;
+                (Value::Streams(result), stats, Vec::new())
+            }
+            Expr::Metric(_) => metric_range(&expr, over, step_ns, &shared, context)?,
+        };
+        let cost = cost(&shared, stats, timing);
+        Ok(answer_text(value, categorized, &cost, &warnings))
+    });
+    Ok(json_response(text.await?))
+}
+
+fn metric_range(
+    expr: &Expr,
+    over: RangeNs,
+    step_ns: i64,
+    app: &Shared,
+    context: &QueryContext,
+) -> Result<(Value, logql::LogStats, Vec<String>)> {
+    let source = app.state.logs.as_ref();
+    let evaluation = logql::evaluate_range(expr, over.start, over.end, step_ns, source, context)?;
+    Ok((evaluation.value, evaluation.stats, evaluation.warnings))
+}
+
+/// `format_query`: the query as the printer writes it.
+pub(super) async fn format(parameters: Parameters) -> Answer {
+    let text = parse(&parameters)?.to_string();
+    Ok(success(|json| json.string(&text)))
+}

@@ -1,0 +1,240 @@
+//! Names: series, labels, values, metadata.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::extract::{Path, State};
+use model::read::{RangeMs, SeriesRequest};
+use model::sample::MetricMetadata;
+use model::{Labels, Matcher, QueryContext, SeriesSource};
+use query::promql::{self, ExprKind};
+
+use super::query::cut;
+use super::{Answer, Remarks, json_response, success, success_text};
+use crate::error::{Error, Result};
+use crate::parameters::Parameters;
+use crate::state::App;
+
+/// The selectors of `match[]`; all series of any of them are meant.
+fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>> {
+    let texts = parameters.all("match[]");
+    texts
+        .map(|text| {
+            let bad = |message: &dyn std::fmt::Display| Error::parameter("match[]", message);
+            let expr = promql::parse(text).map_err(|error| bad(&error))?;
+            match &expr.kind {
+                ExprKind::Selector(selector)
+                    if selector.offset_ms == 0 && selector.at.is_none() =>
+                {
+                    Ok(selector.all_matchers())
+                }
+                _ => Err(bad(&format_args!("{text:?} is not a plain series selector"))),
+            }
+        })
+        .collect()
+}
+
+fn range(parameters: &Parameters) -> Result<RangeMs> {
+    let start = parameters.time("start")?.unwrap_or(RangeMs::ALL.start);
+    let end = parameters.time("end")?.unwrap_or(RangeMs::ALL.end);
+    if end < start {
+        // Prometheus finds nothing in a range that is upside down, and does not complain.
+        return Ok(RangeMs { start: RangeMs::ALL.end, end: RangeMs::ALL.end });
+    }
+    Ok(RangeMs { start, end })
+}
+
+fn strings_answer(mut found: Vec<String>, limit: Option<usize>) -> String {
+    let mut remarks = Remarks::default();
+    if limit.is_some_and(|limit| cut(&mut found, limit)) {
+        remarks.add_truncated();
+    }
+    success_text(&remarks, |json| json.strings(&found))
+}
+
+/// The union over all selectors, or over all series without one.
+fn union(
+    selectors: &[Vec<Matcher>],
+    mut read: impl FnMut(&[Matcher]) -> model::Result<Vec<String>>,
+) -> Result<Vec<String>> {
+    match selectors {
+        [] => Ok(read(&[])?),
+        [one] => Ok(read(one)?),
+        many => {
+            let mut all = BTreeSet::new();
+            for matchers in many {
+                all.extend(read(matchers)?);
+            }
+            Ok(all.into_iter().collect())
+        }
+    }
+}
+
+/// `labels`: names of labels.
+pub(super) async fn names(State(app): App, parameters: Parameters) -> Answer {
+    let (limit, range) = (parameters.limit()?, range(&parameters)?);
+    let selectors = selectors(&parameters)?;
+    let shared = app.clone();
+    let text = app.runner.run(None, move |context, _| {
+        let series = &shared.state.series;
+        let found = union(&selectors, |matchers| series.label_names(matchers, range, context))?;
+        Ok(strings_answer(found, limit))
+    });
+    Ok(json_response(text.await?))
+}
+
+/// `label/{name}/values`.
+pub(super) async fn values(
+    State(app): App,
+    Path(name): Path<String>,
+    parameters: Parameters,
+) -> Answer {
+    let name = unescape_name(&name);
+    if name.is_empty() {
+        return Err(Error::BadRequest("invalid label name: \"\"".into()).into());
+    }
+    let (limit, range) = (parameters.limit()?, range(&parameters)?);
+    let selectors = selectors(&parameters)?;
+    let shared = app.clone();
+    let text = app.runner.run(None, move |context, _| {
+        let series = &shared.state.series;
+        let found =
+            union(&selectors, |matchers| series.label_values(&name, matchers, range, context))?;
+        Ok(strings_answer(found, limit))
+    });
+    Ok(json_response(text.await?))
+}
+
+/// Reads a name that was escaped for a path, `U__http_2e_route` (prometheus/common
+/// `model/metric.go`, `UnescapeName`). One that is not escaped well is taken as it is.
+fn unescape_name(name: &str) -> String {
+    let unescape = || {
+        let mut rest = name.strip_prefix("U__")?;
+        let mut out = String::new();
+        while let Some(at) = rest.find('_') {
+            out.push_str(&rest[..at]);
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix('_') {
+                out.push('_');
+                rest = after;
+            } else {
+                let end = rest.find('_').filter(|end| (1..=6).contains(end))?;
+                out.push(u32::from_str_radix(&rest[..end], 16).ok().and_then(char::from_u32)?);
+                rest = &rest[end + 1..];
+            }
+        }
+        out.push_str(rest);
+        Some(out)
+    };
+    unescape().unwrap_or_else(|| name.to_owned())
+}
+
+/// `series`: label sets.
+pub(super) async fn series(State(app): App, parameters: Parameters) -> Answer {
+    let (limit, range) = (parameters.limit()?, range(&parameters)?);
+    let selectors = selectors(&parameters)?;
+    if selectors.is_empty() {
+        return Err(Error::BadRequest("no match[] parameter provided".into()).into());
+    }
+    let shared = app.clone();
+    let text = app.runner.run(None, move |context, _| {
+        // One more than asked for shows whether there are more.
+        let wanted = limit.map(|limit| limit.saturating_add(1));
+        let mut found = BTreeSet::new();
+        for matchers in selectors {
+            found.extend(label_sets(&*shared.state.series, matchers, range, wanted, context)?);
+        }
+        let mut found: Vec<Labels> = found.into_iter().collect();
+        let mut remarks = Remarks::default();
+        if limit.is_some_and(|limit| cut(&mut found, limit)) {
+            remarks.add_truncated();
+        }
+        Ok(success_text(&remarks, |json| json.array(&found, |json, labels| json.labels(labels))))
+    });
+    Ok(json_response(text.await?))
+}
+
+/// Label sets of matching series.
+pub(super) fn label_sets(
+    source: &dyn SeriesSource,
+    matchers: Vec<Matcher>,
+    range: RangeMs,
+    limit: Option<usize>,
+    context: &QueryContext,
+) -> Result<Vec<Labels>> {
+    let request = SeriesRequest::labels(matchers, range, limit);
+    let stream = source.select(&request, context)?;
+    let mut found = Vec::new();
+    for series in stream {
+        found.push(series?.labels);
+        if found.len().is_multiple_of(1024) {
+            context.check()?;
+        }
+    }
+    Ok(found)
+}
+
+/// `metadata`: type, unit and help by metric.
+pub(super) async fn metadata(State(app): App, parameters: Parameters) -> Answer {
+    let limit = parameters.limit()?.unwrap_or(usize::MAX);
+    let per_metric = match parameters.get("limit_per_metric") {
+        None => usize::MAX,
+        Some(text) => match text.parse::<i64>() {
+            Ok(number) => usize::try_from(number).ok().filter(|n| *n > 0).unwrap_or(usize::MAX),
+            Err(_) => {
+                return Err(Error::BadRequest("limit_per_metric must be a number".into()).into());
+            }
+        },
+    };
+    let metric = parameters.get("metric");
+    let mut families: BTreeMap<String, Vec<MetricMetadata>> = BTreeMap::new();
+    for (name, metadata) in app.state.series.metadata() {
+        if metric.is_some_and(|metric| metric != name) {
+            continue;
+        }
+        if families.len() >= limit && !families.contains_key(&name) {
+            continue;
+        }
+        let entries = families.entry(name).or_default();
+        if entries.len() < per_metric {
+            entries.push(metadata);
+        }
+    }
+    Ok(success(|json| {
+        json.raw("{");
+        for (i, (name, entries)) in families.iter().enumerate() {
+            if i > 0 {
+                json.raw(",");
+            }
+            json.string(name);
+            json.raw(":");
+            json.array(entries, |json, entry| {
+                json.object([
+                    ("type", entry.kind.as_str()),
+                    ("unit", &entry.unit),
+                    ("help", &entry.help),
+                ]);
+            });
+        }
+        json.raw("}");
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_are_read_as_prometheus_reads_them() {
+        for (escaped, name) in [
+            ("U__http_2e_route", "http.route"),
+            ("U__a__b", "a_b"),
+            ("U__", ""),
+            ("U__bad_zz_", "U__bad_zz_"),
+            ("U__open_2e", "U__open_2e"),
+            ("plain", "plain"),
+            ("U__snow_2603_man", "snow\u{2603}man"),
+        ] {
+            assert_eq!(unescape_name(escaped), name);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Bad input gets a clear refusal: never a panic, never a status of the 500s.
+
+use axum::body::Body;
+use http::Request;
+use proptest::prelude::*;
+
+use crate::fixture::{Fixture, encode};
+
+const ROUTES: [&str; 34] = [
+    "/api/v1/query",
+    "/api/v1/query_range",
+    "/api/v1/query_exemplars",
+    "/api/v1/format_query",
+    "/api/v1/series",
+    "/api/v1/labels",
+    "/api/v1/label/U__a_/values",
+    "/api/v1/metadata",
+    "/api/v1/rules",
+    "/api/v1/alerts",
+    "/api/v1/status/buildinfo",
+    "/api/v1/status/runtimeinfo",
+    "/api/v1/status/config",
+    "/api/v1/status/flags",
+    "/api/v1/status/tsdb",
+    "/loki/api/v1/query",
+    "/loki/api/v1/query_range",
+    "/loki/api/v1/format_query",
+    "/loki/api/v1/tail",
+    "/loki/api/v1/labels",
+    "/loki/api/v1/label/a/values",
+    "/loki/api/v1/series",
+    "/loki/api/v1/index/stats",
+    "/loki/api/v1/index/volume",
+    "/loki/api/v1/index/volume_range",
+    "/loki/api/v1/detected_labels",
+    "/loki/api/v1/detected_fields",
+    "/loki/api/v1/detected_field/a/values",
+    "/loki/api/v1/patterns",
+    "/loki/api/v1/drilldown-limits",
+    "/alertmanager/api/v2/alerts",
+    "/alertmanager/api/v2/alerts/groups",
+    "/alertmanager/api/v2/silences",
+    "/alertmanager/api/v2/silence/x",
+];
+
+const NAMES: [&str; 27] = [
+    "query",
+    "query",
+    "query",
+    "time",
+    "start",
+    "end",
+    "step",
+    "timeout",
+    "limit",
+    "lookback_delta",
+    "match[]",
+    "direction",
+    "since",
+    "line_limit",
+    "targetLabels",
+    "aggregateBy",
+    "delay_for",
+    "filter",
+    "receiver",
+    "active",
+    "type",
+    "group_limit",
+    "group_next_token",
+    "rule_name[]",
+    "exclude_alerts",
+    "limit_per_metric",
+    "stats",
+];
+
+/// Values that are nearly right find more than noise does.
+const VALUES: [&str; 32] = [
+    "1",
+    "0",
+    "-1",
+    "1e300",
+    "-1e300",
+    "NaN",
+    "Inf",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1700000000",
+    "1700000000.5",
+    "2023-11-14T22:13:20Z",
+    "9999-12-31T23:59:59Z",
+    "5m",
+    "1ms",
+    "0.0001",
+    "292y",
+    "http_requests_total",
+    "latency",
+    "rate(latency[5m])",
+    "http_requests_total[10m:1s]",
+    "http_requests_total offset 200y",
+    "http_requests_total @ 9e18",
+    "{service_name=~\".+\"}",
+    "{}",
+    "count_over_time({service_name=~\".+\"}[5m])",
+    "{service_name=~\".+\"} | json | logfmt",
+    "vector(1)+vector(1)",
+    "a=\"b\"",
+    "labels",
+    "true",
+    "sum by (level) (rate({level!=\"\"}[292y]))",
+];
+
+fn value() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => proptest::sample::select(&VALUES[..]).prop_map(str::to_owned),
+        1 => any::<String>(),
+        1 => "[-+0-9a-z{}()\\[\\]=~!\"|.,: ]{0,24}",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_parameter_makes_a_server_error(
+        route in proptest::sample::select(&ROUTES[..]),
+        pairs in proptest::collection::vec((proptest::sample::select(&NAMES[..]), value()), 0..7),
+        is_form in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let text: Vec<String> =
+            pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let text = text.join("&");
+        let status = runtime.block_on(async {
+            let fixture = Fixture::new();
+            if is_form {
+                fixture.post_form(route, &text).await.status
+            } else {
+                fixture.get(&format!("{route}?{text}")).await.status
+            }
+        });
+        prop_assert!(!status.is_server_error(), "{status} of {route}?{text}");
+    }
+
+    #[test]
+    fn no_body_makes_a_server_error(
+        route in proptest::sample::select(&ROUTES[..]),
+        body in proptest::collection::vec(any::<u8>(), 0..200),
+        kind in proptest::sample::select(&["application/json", "application/x-www-form-urlencoded"][..]),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let status = runtime.block_on(async {
+            let request = Request::post(route).header("content-type", kind);
+            Fixture::new().send(request.body(Body::from(body)).unwrap()).await.status
+        });
+        prop_assert!(!status.is_server_error(), "{status} of {route}");
+    }
+}

@@ -1,0 +1,144 @@
+//! The command line. It stays small: everything that is not a command is configuration.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::server::Server;
+use crate::{demo, logging, rule_query};
+
+/// One process for metrics, logs, traces and the pages they cause.
+#[derive(Debug, Parser)]
+#[command(name = "signalbox", version, about)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeArguments,
+}
+
+#[derive(Debug, Args)]
+struct ServeArguments {
+    /// The configuration, YAML. Without it, the defaults.
+    #[arg(long, value_name = "FILE", env = "SIGNALBOX_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// Where everything is kept; wins over the configuration.
+    #[arg(long, value_name = "DIR", env = "SIGNALBOX_DATA", global = true)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (the default).
+    Serve,
+    /// Start a server, play a shop of five services into it, and show the page of its outage.
+    Demo(demo::DemoArguments),
+    /// Check a file and say what is wrong with it.
+    Check {
+        #[command(subcommand)]
+        what: Check,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Check {
+    /// A configuration of Signalbox.
+    Config {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Files of Prometheus alerting and recording rules.
+    Rules {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// Runs what the arguments ask for.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            let config = Config::load(arguments.serve.config.as_deref(), arguments.serve.data)?;
+            logging::start(&config.log_level);
+            serve(config)
+        }
+        Command::Demo(demo) => demo::run(demo),
+        Command::Check { what: Check::Config { file } } => {
+            let config = Config::load(Some(&file), None)?;
+            let (rules, warnings) = rule_query::read_rule_files(&config.rule_files)?;
+            print_line(&format!(
+                "{}: OK, {} rule files with {} groups",
+                file.display(),
+                rules.len(),
+                rules.iter().map(|file| file.groups.len()).sum::<usize>()
+            ));
+            print_warnings(&warnings);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { what: Check::Rules { files } } => {
+            let (rules, warnings) = rule_query::read_rule_files(&files)?;
+            for (path, file) in files.iter().zip(&rules) {
+                let count: usize = file.groups.iter().map(|group| group.rules.len()).sum();
+                print_line(&format!("{}: OK, {count} rules", path.display()));
+            }
+            print_warnings(&warnings);
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn serve(config: Config) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(async {
+        let stop = stop_on_signal()?;
+        let server = Server::start(config, Vec::new()).await?;
+        stop.cancelled().await;
+        tracing::info!("stopping: no new requests, open ones finish, then the stores are closed");
+        server.stop().await;
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Cancelled at the first SIGTERM or SIGINT.
+pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopped.cancel();
+    });
+    Ok(stop)
+}
+
+fn print_warnings(warnings: &[rules::Warning]) {
+    for warning in warnings {
+        print_line(&format!("warning: {warning}"));
+    }
+}
+
+/// Prints for the person at the terminal.
+#[expect(clippy::print_stdout, reason = "the command line's output")]
+pub(crate) fn print_line(line: &str) {
+    println!("{line}");
+}
+
+/// Prints an error and its causes.
+#[expect(clippy::print_stderr, reason = "the command line's errors")]
+pub(crate) fn print_error(error: &anyhow::Error) {
+    eprintln!("signalbox: {error:#}");
+}

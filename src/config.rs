@@ -1,0 +1,183 @@
+//! The configuration: what was written ([`raw`]) becomes what it means ([`Config`]), or an error that
+//! names the key.
+
+mod raw;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use collector::{ConnectionOptions, Cors};
+use model::QueryLimits;
+use model::labels::Labels;
+
+/// The configuration, validated.
+#[derive(Clone)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen_grpc: SocketAddr,
+    pub(crate) listen_http: SocketAddr,
+    pub(crate) listen_query: SocketAddr,
+    pub(crate) external_url: String,
+    pub(crate) log_level: String,
+    pub(crate) otlp: collector::Limits,
+    pub(crate) connections: ConnectionOptions,
+    pub(crate) cors: Cors,
+    pub(crate) metrics: tsdb::Options,
+    pub(crate) logs: logstore::Options,
+    pub(crate) traces: tracestore::Options,
+    pub(crate) query: QueryLimits,
+    pub(crate) queries_concurrent_max: usize,
+    pub(crate) lookback: Duration,
+    pub(crate) rule_files: Vec<PathBuf>,
+    pub(crate) evaluation_interval: Duration,
+    pub(crate) resend_delay: Duration,
+    pub(crate) external_labels: Labels,
+    pub(crate) alertmanager: alertmanager::Config,
+    pub(crate) red: rules::RedConfig,
+    pub(crate) red_flush_interval: Duration,
+    /// The file as it was written, or the words that say there is none; shown by the API.
+    pub(crate) text: String,
+}
+
+impl Config {
+    /// Reads a file, or takes the defaults; `data` wins over the file.
+    pub(crate) fn load(file: Option<&Path>, data: Option<PathBuf>) -> anyhow::Result<Config> {
+        let text = match file {
+            Some(file) => std::fs::read_to_string(file)
+                .with_context(|| format!("read configuration {}", file.display()))?,
+            None => String::new(),
+        };
+        let name = || file.map_or("defaults".to_owned(), |file| file.display().to_string());
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let mut config = Config::parse(&text, folder).with_context(name)?;
+        if let Some(data) = data {
+            config.data_dir = data;
+        }
+        Ok(config)
+    }
+
+    /// `folder` is what relative rule and Alertmanager files are relative to.
+    pub(crate) fn parse(text: &str, folder: &Path) -> anyhow::Result<Config> {
+        let raw = parse_raw(text)?;
+        let listen = |key: &str, text: &str| -> anyhow::Result<SocketAddr> {
+            text.parse().with_context(|| {
+                format!("{key}: {text:?} is not an address; 127.0.0.1:4317 would be one")
+            })
+        };
+        let journal = disk::JournalOptions {
+            segment_bytes_max: raw.stores.journal.segment_bytes_max.0,
+            queue_bytes_max: raw.stores.journal.queue_bytes_max.0 as usize,
+            ..Default::default()
+        };
+        let future_ms_max = raw.stores.future_max.0.as_millis() as i64;
+        let stores = &raw.stores;
+        let alertmanager = match &raw.alertmanager.config_file {
+            None => alertmanager::Config::default(),
+            Some(file) => {
+                let path = folder.join(file);
+                let text = std::fs::read_to_string(&path).with_context(|| {
+                    format!("alertmanager.config_file: read {}", path.display())
+                })?;
+                alertmanager::Config::parse(&text)
+                    .with_context(|| format!("alertmanager.config_file: {}", path.display()))?
+            }
+        };
+        if raw.query.concurrent_max == 0 {
+            bail!("query.concurrent_max: 0 would answer no query; 1 or more is accepted");
+        }
+        Ok(Config {
+            data_dir: raw.data_dir,
+            listen_grpc: listen("listen.grpc", &raw.listen.grpc)?,
+            listen_http: listen("listen.http", &raw.listen.http)?,
+            listen_query: listen("listen.query", &raw.listen.query)?,
+            external_url: match raw.external_url {
+                Some(url) => url.trim_end_matches('/').to_owned(),
+                None => format!("http://{}", raw.listen.query),
+            },
+            log_level: raw.log.level,
+            otlp: collector::Limits {
+                request_bytes_max: raw.otlp.request_bytes_max.0 as usize,
+                in_flight_bytes_max: raw.otlp.in_flight_bytes_max.0 as usize,
+                body_timeout: raw.otlp.body_timeout.0,
+                attributes_max: raw.otlp.attributes_max,
+                retry_delay: raw.otlp.retry_delay.0,
+                series_cache_max: raw.otlp.series_cache_max,
+            },
+            connections: ConnectionOptions {
+                connections_max: raw.connections.connections_max,
+                age_max: raw.connections.max_connection_age.map(|age| age.0),
+                age_grace: raw.connections.max_connection_age_grace.0,
+                keepalive_interval: raw.connections.keepalive_time.0,
+                keepalive_timeout: raw.connections.keepalive_timeout.0,
+                header_timeout: raw.connections.read_header_timeout.0,
+            },
+            cors: Cors {
+                allowed_origins: raw.otlp.cors.allowed_origins,
+                allowed_headers: raw.otlp.cors.allowed_headers,
+                exposed_headers: raw.otlp.cors.exposed_headers,
+                max_age_seconds: raw.otlp.cors.max_age,
+            },
+            metrics: tsdb::Options {
+                series_max: stores.metrics.series_max,
+                memory_bytes_max: stores.metrics.memory_bytes_max.0 as usize,
+                retention_ms: stores.metrics.retention.0.as_millis() as i64,
+                future_ms_max,
+                journal: journal.clone(),
+            },
+            logs: logstore::Options {
+                memory_bytes_max: stores.logs.memory_bytes_max.0 as usize,
+                retention_ms: stores.logs.retention.0.as_millis() as i64,
+                future_ms_max,
+                journal: journal.clone(),
+            },
+            traces: tracestore::Options {
+                memory_bytes_max: stores.traces.memory_bytes_max.0 as usize,
+                retention_ms: stores.traces.retention.0.as_millis() as i64,
+                future_ms_max,
+                journal,
+            },
+            query: QueryLimits {
+                items_max: raw.query.items_max,
+                bytes_max: raw.query.bytes_max.0,
+                timeout: raw.query.timeout.0,
+            },
+            queries_concurrent_max: raw.query.concurrent_max,
+            lookback: raw.query.lookback_delta.0,
+            rule_files: raw.rules.files.iter().map(|file| folder.join(file)).collect(),
+            evaluation_interval: raw.rules.evaluation_interval.0,
+            resend_delay: raw.rules.resend_delay.0,
+            external_labels: raw.rules.external_labels.into_iter().collect(),
+            alertmanager,
+            red: rules::RedConfig {
+                label_sets_max: raw.red.label_sets_max,
+                ..Default::default()
+            },
+            red_flush_interval: raw.red.flush_interval.0,
+            text: text.to_owned(),
+        })
+    }
+}
+
+/// What was written; unknown keys are refused with their path.
+fn parse_raw(text: &str) -> anyhow::Result<raw::RawConfig> {
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(raw::RawConfig::default());
+    }
+    let mut path = None;
+    let parsed = serde_saphyr::with_deserializer_from_str(text, |deserializer| {
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            path = Some(error.path().to_string());
+            error.into_inner()
+        })
+    });
+    parsed.map_err(|error| match path {
+        Some(path) if path != "." => anyhow::anyhow!("{path}: {error}"),
+        _ => anyhow::anyhow!("{error}"),
+    })
+}
+
+#[cfg(test)]
+mod tests;

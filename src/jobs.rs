@@ -1,0 +1,100 @@
+//! What the server does on a clock: rules, RED flushes, retention, and the numbers of the stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Clock;
+use rules::{Manager, RedMetrics};
+use tokio::sync::Semaphore;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::server::Stores;
+
+/// Rule groups that are evaluated at the same time.
+const RULE_GROUPS_AT_ONCE: usize = 8;
+
+/// Evaluates rule groups when they are due, each on a blocking thread, so that a slow group does not
+/// hold up the others.
+pub(crate) async fn evaluate_rules(
+    manager: Arc<Manager>,
+    clock: Arc<dyn Clock>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let slots = Arc::new(Semaphore::new(RULE_GROUPS_AT_ONCE));
+    loop {
+        let wait_ms = match manager.next_due() {
+            Some(due) => due.0.saturating_sub(clock.now_ms().0).clamp(1, 1000),
+            None => 1000,
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(Duration::from_millis(wait_ms.unsigned_abs())) => {}
+        }
+        for group in manager.due(clock.now_ms()) {
+            let Ok(slot) = slots.clone().acquire_owned().await else { return };
+            let clock = clock.clone();
+            tasks.spawn_blocking(move || {
+                group.evaluate(clock.now_ms());
+                drop(slot);
+            });
+        }
+    }
+}
+
+/// Writes RED metrics every `every` and once more at the end.
+pub(crate) async fn flush_red(
+    red: Arc<RedMetrics>,
+    stores: Arc<Stores>,
+    clock: Arc<dyn Clock>,
+    every: Duration,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(every.max(Duration::from_millis(100)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let is_last = tokio::select! {
+            () = stop.cancelled() => true,
+            _ = ticks.tick() => false,
+        };
+        let (red, stores, clock) = (red.clone(), stores.clone(), clock.clone());
+        let flush =
+            tokio::task::spawn_blocking(move || red.flush(clock.now_ms(), &*stores.series));
+        match flush.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "writing RED metrics failed; retrying later"),
+            Err(error) => tracing::error!(%error, "the RED flush panicked"),
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// Keeps the stores within their bounds.
+pub(crate) async fn enforce_retention(stores: Arc<Stores>, stop: CancellationToken) {
+    let mut ticks = interval(Duration::from_secs(5));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let stores = stores.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let results: [Result<(), String>; 3] = [
+                stores.series.enforce_retention().map_err(|e| format!("metrics: {e}")),
+                stores.logs.enforce_retention().map_err(|e| format!("logs: {e}")),
+                stores.spans.enforce_retention().map_err(|e| format!("traces: {e}")),
+            ];
+            for error in results.into_iter().filter_map(Result::err) {
+                tracing::warn!("enforcing retention failed: {error}");
+            }
+        });
+        if let Err(error) = work.await {
+            tracing::error!(%error, "the retention job panicked");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Where the process's own log lines go: to standard error.
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging at `level`; `RUST_LOG` wins.
+pub(crate) fn start(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .finish();
+    // A second start (tests) keeps the first subscriber.
+    tracing::subscriber::set_global_default(subscriber).ok();
+}

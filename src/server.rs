@@ -1,0 +1,328 @@
+//! The server: stores opened, edges connected, ports served, all of it stopped in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use alertmanager::{Deliver, Deliverers, Engine, EngineOptions, Integration, RunOptions};
+use anyhow::Context;
+use collector::{Receiver, Sinks, Telemetry};
+use disk::Kv;
+use logstore::LogStore;
+use model::{Clock, KeyValue, SystemClock};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use query::promql::EvalOptions;
+use rules::{Manager, ManagerConfig, RedMetrics};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracestore::TraceStore;
+use tsdb::Tsdb;
+
+use crate::config::Config;
+use crate::rule_query::{StoreQuery, read_rule_files};
+use crate::self_status::{Status, StoreCollector};
+use crate::jobs;
+
+/// The three stores.
+pub(crate) struct Stores {
+    pub(crate) series: Arc<Tsdb>,
+    pub(crate) logs: Arc<LogStore>,
+    pub(crate) spans: Arc<TraceStore>,
+}
+
+impl Stores {
+    fn open(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Stores> {
+        let dir = |name: &str| config.data_dir.join(name);
+        // Replays are independent and may be long.
+        let (series, logs, spans) = std::thread::scope(|scope| {
+            let logs = scope.spawn(|| LogStore::open(&dir("logs"), config.logs.clone(), clock.clone()));
+            let spans =
+                scope.spawn(|| TraceStore::open(&dir("traces"), config.traces.clone(), clock.clone()));
+            let series = Tsdb::open(&dir("metrics"), config.metrics.clone(), clock.clone());
+            (series, logs.join(), spans.join())
+        });
+        let panicked = |store| move |_| anyhow::anyhow!("the replay of the {store} store panicked");
+        let stores = Stores {
+            series: Arc::new(series.context("open the metrics store")?),
+            logs: Arc::new(logs.map_err(panicked("log"))?.context("open the log store")?),
+            spans: Arc::new(spans.map_err(panicked("trace"))?.context("open the trace store")?),
+        };
+        let corrupt = [
+            stores.series.corrupt_records(),
+            stores.logs.corrupt_records(),
+            stores.spans.corrupt_records(),
+        ];
+        for record in corrupt.into_iter().flatten() {
+            tracing::error!(
+                "{}: {} at offset {}; {} bytes were skipped",
+                record.path.display(),
+                record.what,
+                record.offset,
+                record.bytes
+            );
+        }
+        Ok(stores)
+    }
+
+    /// Why stores refuse writes.
+    pub(crate) fn read_only_reasons(&self) -> Vec<String> {
+        let reasons = [
+            self.series.read_only_reason(),
+            self.logs.read_only_reason(),
+            self.spans.read_only_reason(),
+        ];
+        reasons.into_iter().flatten().collect()
+    }
+
+    fn close(&self) {
+        self.series.close();
+        self.logs.close();
+        self.spans.close();
+    }
+}
+
+/// Where the ports really are (a configured port 0 becomes a real one).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addresses {
+    pub(crate) grpc: SocketAddr,
+    pub(crate) http: SocketAddr,
+    pub(crate) query: SocketAddr,
+}
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) addresses: Addresses,
+    stores: Arc<Stores>,
+    status: Arc<Status>,
+    stop_edges: CancellationToken,
+    edges: TaskTracker,
+    stop_jobs: CancellationToken,
+    jobs: TaskTracker,
+}
+
+/// A receiver of pages that the binary brings itself, such as the demo's terminal.
+pub(crate) type ExtraReceiver = (Integration, Arc<dyn Deliver>);
+
+impl Server {
+    /// Opens the stores, starts the jobs, and serves. Returns when all ports are open.
+    pub(crate) async fn start(
+        config: Config,
+        extra_receivers: Vec<ExtraReceiver>,
+    ) -> anyhow::Result<Server> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("create the data folder {}", config.data_dir.display()))?;
+        // The database first: its lock tells whether another process uses the folder.
+        let families = [rules::FAMILY, alertmanager::FAMILY];
+        let kv: Arc<dyn KeyValue> = Arc::new(Kv::open(&config.data_dir.join("kv"), &families)?);
+        let listeners = Listeners::bind(&config).await?;
+        let addresses = listeners.addresses()?;
+        let stores = {
+            let (config, clock) = (config.clone(), clock.clone());
+            let open = move || Stores::open(&config, &clock);
+            Arc::new(tokio::task::spawn_blocking(open).await.context("open the stores")??)
+        };
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(StoreCollector(stores.clone())));
+        let status = Arc::new(Status {
+            stores: stores.clone(),
+            started: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            config_text: config.text.clone(),
+        });
+
+        let (stop_jobs, jobs) = (CancellationToken::new(), TaskTracker::new());
+        let engine = start_alertmanager(
+            &config,
+            kv.clone(),
+            clock.clone(),
+            extra_receivers,
+            &stop_jobs,
+            &jobs,
+        )?;
+        engine.metrics().register(&mut registry);
+        let manager = start_rules(&config, &stores, kv, &engine, clock.clone())?;
+        manager.metrics().register(&mut registry);
+        jobs.spawn(jobs::evaluate_rules(
+            manager.clone(),
+            clock.clone(),
+            jobs.clone(),
+            stop_jobs.clone(),
+        ));
+        let red = Arc::new(RedMetrics::new(config.red.clone(), clock.clone()));
+        red.register(&mut registry);
+        jobs.spawn(jobs::flush_red(
+            red.clone(),
+            stores.clone(),
+            clock.clone(),
+            config.red_flush_interval,
+            stop_jobs.clone(),
+        ));
+        jobs.spawn(jobs::enforce_retention(stores.clone(), stop_jobs.clone()));
+
+        let sinks = Sinks {
+            series: stores.series.clone(),
+            logs: stores.logs.clone(),
+            spans: stores.spans.clone(),
+            observer: red,
+        };
+        let telemetry = Telemetry::register(&mut registry);
+        let receiver = Arc::new(Receiver::new(sinks, config.otlp, telemetry, clock.clone()));
+        let otlp_http = collector::http_router(receiver.clone(), &config.cors);
+        let state = api::ApiState {
+            series: stores.series.clone(),
+            logs: stores.logs.clone(),
+            spans: stores.spans.clone(),
+            clock,
+            rules: manager,
+            alertmanager: engine,
+            status: status.clone(),
+            registry: Arc::new(Mutex::new(registry)),
+            build: api::BuildInfo {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                revision: String::new(),
+            },
+            options: api::ApiOptions {
+                limits: config.query,
+                lookback: config.lookback,
+                queries_concurrent_max: config.queries_concurrent_max,
+                ..Default::default()
+            },
+        };
+        let (stop_edges, edges) = (CancellationToken::new(), TaskTracker::new());
+        let query_router = api::router(state).merge(otlp_http.clone());
+        for (listener, router) in [
+            (listeners.grpc, collector::grpc_router(receiver)),
+            (listeners.http, otlp_http),
+            (listeners.query, query_router),
+        ] {
+            let stop = stop_edges.clone();
+            edges.spawn(collector::serve(listener, router, config.connections, stop));
+        }
+        status.started.store(true, Ordering::SeqCst);
+        tracing::info!(
+            grpc = %addresses.grpc,
+            http = %addresses.http,
+            query = %addresses.query,
+            data = %config.data_dir.display(),
+            "ready"
+        );
+        Ok(Server { addresses, stores, status, stop_edges, edges, stop_jobs, jobs })
+    }
+
+    /// The stores, for what the binary shows itself.
+    pub(crate) fn stores(&self) -> Arc<Stores> {
+        self.stores.clone()
+    }
+
+    /// Stops accepting, lets open requests finish, stops the jobs, closes the stores.
+    pub(crate) async fn stop(self) {
+        self.status.stopping.store(true, Ordering::SeqCst);
+        self.stop_edges.cancel();
+        self.edges.close();
+        self.edges.wait().await;
+        self.stop_jobs.cancel();
+        self.jobs.close();
+        self.jobs.wait().await;
+        let stores = self.stores;
+        if tokio::task::spawn_blocking(move || stores.close()).await.is_err() {
+            tracing::error!("closing the stores panicked");
+        }
+    }
+}
+
+struct Listeners {
+    grpc: TcpListener,
+    http: TcpListener,
+    query: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Listeners> {
+        let bind = async |key: &str, address: SocketAddr| {
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listen on {address} (configure {key} to change it)"))
+        };
+        Ok(Listeners {
+            grpc: bind("listen.grpc", config.listen_grpc).await?,
+            http: bind("listen.http", config.listen_http).await?,
+            query: bind("listen.query", config.listen_query).await?,
+        })
+    }
+
+    fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            grpc: self.grpc.local_addr()?,
+            http: self.http.local_addr()?,
+            query: self.query.local_addr()?,
+        })
+    }
+}
+
+fn start_alertmanager(
+    config: &Config,
+    kv: Arc<dyn KeyValue>,
+    clock: Arc<dyn Clock>,
+    extra_receivers: Vec<ExtraReceiver>,
+    stop: &CancellationToken,
+    jobs: &TaskTracker,
+) -> anyhow::Result<Arc<Engine>> {
+    let mut deliverers = Deliverers::of_config(&config.alertmanager)?;
+    for (integration, deliver) in &extra_receivers {
+        deliverers.add(integration, deliver.clone());
+    }
+    let options = EngineOptions {
+        config: config.alertmanager.clone(),
+        external_url: format!("{}/alertmanager", config.external_url),
+        integrations: extra_receivers.into_iter().map(|(integration, _)| integration).collect(),
+    };
+    let engine = Arc::new(Engine::open(options, kv, clock.now_ms())?);
+    let stop = stop.clone();
+    jobs.spawn(alertmanager::run(
+        engine.clone(),
+        deliverers,
+        clock,
+        RunOptions::default(),
+        async move { stop.cancelled().await },
+    ));
+    Ok(engine)
+}
+
+fn start_rules(
+    config: &Config,
+    stores: &Stores,
+    kv: Arc<dyn KeyValue>,
+    engine: &Arc<Engine>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Arc<Manager>> {
+    let query = StoreQuery {
+        source: stores.series.clone(),
+        clock: clock.clone(),
+        limits: config.query,
+        options: EvalOptions {
+            lookback_ms: config.lookback.as_millis() as i64,
+            ..Default::default()
+        },
+    };
+    let manager_config = ManagerConfig {
+        interval_ms: config.evaluation_interval.as_millis() as i64,
+        resend_delay_ms: config.resend_delay.as_millis() as i64,
+        external_url: config.external_url.clone(),
+        external_labels: config.external_labels.clone(),
+        ..Default::default()
+    };
+    let engine = engine.clone();
+    let send = Arc::new(move |now, alerts| Ok(engine.put_alerts(now, alerts)?));
+    let sink = stores.series.clone();
+    let manager =
+        Manager::new(manager_config, Arc::new(query), sink, kv, send, clock.clone());
+    let (files, warnings) = read_rule_files(&config.rule_files)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    manager.load(clock.now_ms(), &files)?;
+    Ok(Arc::new(manager))
+}
