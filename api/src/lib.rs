@@ -31,6 +31,7 @@ mod alertmanager_v2;
 mod loki;
 mod management;
 mod prometheus;
+mod tempo;
 
 mod error;
 mod json;

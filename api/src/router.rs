@@ -11,7 +11,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use crate::state::{ApiState, Shared};
-use crate::{alertmanager_v2, loki, management, prometheus};
+use crate::{alertmanager_v2, loki, management, prometheus, tempo};
 
 /// A body may not be larger than this.
 const BODY_BYTES_MAX: usize = 10 << 20;
@@ -25,6 +25,7 @@ pub fn router(state: ApiState) -> Router {
         .nest("/prometheus/api/v1", prometheus::router())
         .nest("/prometheus/-", management::probes())
         .nest("/loki/api/v1", loki::router())
+        .merge(tempo::router(&shared))
         .nest("/alertmanager/api/v2", alertmanager_v2::router())
         .nest("/alertmanager/-", management::probes())
         .fallback(management::not_found)

@@ -79,7 +79,7 @@ pub(crate) struct Step {
 /// What an evaluation knows besides the rule.
 pub(crate) struct Surroundings<'a> {
     pub(crate) functions: &'a Functions,
-    pub(crate) external_labels: &'a Labels,
+    pub(crate) external_labels: &'a template::Labels,
     pub(crate) limit: usize,
     /// Whether absent samples end nothing: right after a start they may not have come yet.
     pub(crate) is_held: bool,
@@ -161,8 +161,9 @@ impl AlertingRule {
     ) -> Result<Alerts> {
         let mut found = Alerts::new();
         for (metric, value) in samples {
+            let labels = template_labels(metric);
             let data = Data {
-                labels: metric,
+                labels: &labels,
                 external_labels: surroundings.external_labels,
                 value: *value,
             };
@@ -291,4 +292,9 @@ pub(crate) fn statuses(alerts: &Alerts) -> Vec<AlertStatus> {
             value: alert.value,
         })
         .collect()
+}
+
+/// Labels as a template sees them.
+pub(crate) fn template_labels(labels: &Labels) -> template::Labels {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

@@ -9,7 +9,7 @@ use model::{Clock, KeyValue, Labels, SeriesSink, TimestampMs};
 use parking_lot::{Mutex, RwLock};
 use template::{Functions, graph_link};
 
-use crate::alert::{self, AlertingRule, Alerts, Surroundings};
+use crate::alert::{self, AlertingRule, Alerts, Surroundings, template_labels};
 use crate::error::{Error, Result};
 use crate::file::{GroupSpec, RuleSpec};
 use crate::manager::{ManagerConfig, RuleQuery, SendAlerts};
@@ -311,13 +311,20 @@ impl Group {
         let samples = environment.query.instant(&rule.spec.expr, at).map_err(Error::Query)?;
         let query = environment.query.clone();
         let functions = Functions {
-            query: Arc::new(move |expr| query.instant(expr, at).map_err(|e| e.to_string())),
+            query: Arc::new(move |expr| {
+                let samples = query.instant(expr, at).map_err(|e| e.to_string())?;
+                Ok(samples
+                    .iter()
+                    .map(|(labels, value)| (template_labels(labels), *value))
+                    .collect())
+            }),
             external_url: environment.config.external_url.clone(),
-            now: tick,
+            now_ms: tick.0,
         };
+        let external_labels = template_labels(&environment.config.external_labels);
         let surroundings = Surroundings {
             functions: &functions,
-            external_labels: &environment.config.external_labels,
+            external_labels: &external_labels,
             limit: self.spec.limit,
             is_held: state.hold_until.is_some_and(|until| tick < until),
         };

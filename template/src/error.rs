@@ -1,11 +1,10 @@
 //! What can be wrong with a template.
 
-use model::ErrorKind;
-
 /// The result of this crate.
 pub type Result<T, E = TemplateError> = std::result::Result<T, E>;
 
-/// Why a template was refused or could not be rendered.
+/// Every one of these is the fault of the template's author: a bad request to whoever asks what a
+/// caller can do about it. Why a template was refused or could not be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The text is not a template.
@@ -28,14 +27,4 @@ pub enum TemplateError {
         /// How much is allowed.
         limit: usize,
     },
-}
-
-impl TemplateError {
-    /// What a caller can do about it.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            TemplateError::Parse { .. } | TemplateError::Render { .. } => ErrorKind::BadRequest,
-            TemplateError::TooLarge { .. } => ErrorKind::TooLarge,
-        }
-    }
 }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gotmpl::{TemplateError as EngineError, Value};
-use model::{Labels, TimestampMs};
 
 use crate::limits::{ARGUMENTS_MAX, DEPTH_MAX, OUTPUT_BYTES_MAX, STEPS_MAX, VALUES_MAX};
 use crate::{duration, guard, number};
 
 /// One element of a query's answer.
 pub type Sample = (Labels, f64);
+
+/// Names and values. This crate depends on no other of ours, so labels are a plain map here.
+pub type Labels = std::collections::BTreeMap<String, String>;
 
 /// Answers a query at the time of the evaluation, or says why not.
 pub type QueryFunction = Arc<dyn Fn(&str) -> Result<Vec<Sample>, String> + Send + Sync>;
@@ -24,15 +26,15 @@ pub struct Functions {
     pub query: QueryFunction,
     /// What `externalURL` answers; links of pages begin with it.
     pub external_url: String,
-    /// What `now` answers.
-    pub now: TimestampMs,
+    /// What `now` answers, in milliseconds since the Unix epoch.
+    pub now_ms: i64,
 }
 
 impl Functions {
     /// Functions for a place without a store: `query` fails.
-    pub fn without_query(external_url: impl Into<String>, now: TimestampMs) -> Self {
+    pub fn without_query(external_url: impl Into<String>, now_ms: i64) -> Self {
         let query: QueryFunction = Arc::new(|_| Err("no query can be asked here".to_owned()));
-        Functions { query, external_url: external_url.into(), now }
+        Functions { query, external_url: external_url.into(), now_ms }
     }
 }
 
@@ -239,7 +241,7 @@ impl Registry {
     fn add_links(&mut self, functions: &Functions) {
         let url = functions.external_url.clone();
         let path = path_of(&url).to_owned();
-        let now = functions.now.as_seconds();
+        let now = functions.now_ms as f64 / 1000.0;
         self.add("externalURL", move |[]| Ok(text(url.as_str())));
         self.add("pathPrefix", move |[]| Ok(text(path.as_str())));
         self.add("now", move |[]| Ok(Value::Float(now)));
@@ -255,7 +257,7 @@ fn text(made: impl Into<guard::Text>) -> Value {
 /// A label set as a template sees it.
 pub(crate) fn labels_value(labels: &Labels) -> Value {
     let entries: BTreeMap<guard::Text, Value> =
-        labels.iter().map(|(name, value)| (Arc::from(name), text(value))).collect();
+        labels.iter().map(|(name, value)| (Arc::from(name.as_str()), text(value.as_str()))).collect();
     Value::Map(Arc::new(entries))
 }
 

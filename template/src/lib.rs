@@ -30,7 +30,7 @@ mod error;
 mod render;
 
 pub use error::{Result, TemplateError};
-pub use functions::{Functions, QueryFunction, Sample, graph_link};
+pub use functions::{Functions, Labels, QueryFunction, Sample, graph_link};
 pub use number::{format_float, humanize, humanize_duration};
 pub use render::{Data, Template};
 

@@ -1,8 +1,8 @@
 //! Parsing once, rendering often.
 
+use crate::functions::Labels;
 use gotmpl::parse::ListNode;
 use gotmpl::{TemplateError as EngineError, Value};
-use model::Labels;
 
 use crate::error::{Result, TemplateError};
 use crate::functions::{Functions, is_function, labels_value, register};

@@ -3,38 +3,35 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::functions::Labels;
 use gotmpl::Value;
-use model::{Labels, TimestampMs};
 use proptest::prelude::*;
 
 use super::*;
 
 fn functions() -> Functions {
     let query: QueryFunction = Arc::new(|expression| match expression {
-        "1.5" => Ok(vec![(Labels::empty(), 1.5)]),
+        "1.5" => Ok(vec![(Labels::new(), 1.5)]),
         "metric{instance='a'}" => {
-            Ok(vec![(Labels::from_pairs([("__name__", "metric"), ("instance", "a")]), 11.0)])
+            Ok(vec![(labels([("__name__", "metric"), ("instance", "a")]), 11.0)])
         }
         "metric{__value__='a'}" => {
-            Ok(vec![(Labels::from_pairs([("__name__", "metric"), ("__value__", "a")]), 11.0)])
+            Ok(vec![(labels([("__name__", "metric"), ("__value__", "a")]), 11.0)])
         }
-        "two" => Ok(vec![
-            (Labels::from_pairs([("instance", "b")]), 21.0),
-            (Labels::from_pairs([("instance", "a")]), 11.0),
-        ]),
+        "two" => Ok(vec![(labels([("instance", "b")]), 21.0), (labels([("instance", "a")]), 11.0)]),
         "broken" => Err("the store is away".to_owned()),
         _ => Ok(Vec::new()),
     });
     Functions {
         query,
         external_url: "http://testhost:9090/path/prefix".to_owned(),
-        now: TimestampMs(1_353_755_652_000),
+        now_ms: 1_353_755_652_000,
     }
 }
 
 fn render(text: &str) -> Result<String> {
-    let labels = Labels::from_pairs([("instance", "foo.example.com:9100"), ("job", "node")]);
-    let external_labels = Labels::from_pairs([("cluster", "eu")]);
+    let external_labels = labels([("cluster", "eu")]);
+    let labels = labels([("instance", "foo.example.com:9100"), ("job", "node")]);
     let data = Data { labels: &labels, external_labels: &external_labels, value: 1_234_567.5 };
     Template::parse(text)?.render(&data, &functions())
 }
@@ -235,4 +232,8 @@ fn the_cases_of_prometheus_pass() {
     }
     println!("{passed} of {} cases pass", cases.len());
     assert!(passed >= PASSED_MIN, "{passed} cases pass, {PASSED_MIN} did before");
+}
+
+fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

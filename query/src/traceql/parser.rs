@@ -5,7 +5,6 @@
 
 use model::span::{SpanKind, StatusCode};
 use model::read::AttributeScope;
-use regex::RegexBuilder;
 
 use super::ast::{
     AggregateOp, Arithmetic, Comparison, Field, FieldExpr, Function, Intrinsic, Literal,
@@ -20,9 +19,6 @@ pub const QUERY_BYTES_MAX: usize = 128 << 10;
 
 /// Trees may not be deeper; evaluation recurses.
 const DEPTH_MAX: usize = 100;
-
-/// Compiled size of one regular expression.
-const REGEX_BYTES_MAX: usize = 4 << 20;
 
 /// Reads a query.
 pub fn parse(text: &str) -> Result<Query> {
@@ -893,14 +889,12 @@ impl Parser<'_> {
         let FieldExpr::Literal(Literal::Str(pattern)) = right.expr else {
             return Err(self.type_error(place, "a regular expression must be a string"));
         };
-        let regex = RegexBuilder::new(&format!("^(?s:{pattern})$"))
-            .size_limit(REGEX_BYTES_MAX)
-            .build()
-            .map_err(|error| {
-                let error = error.to_string();
-                let last = error.lines().last().unwrap_or("").trim_start_matches("error: ");
-                self.type_error(place, format!("bad regular expression {pattern:?}: {last}"))
-            })?;
+        let regex = model::matcher::anchored_regex(&pattern).map_err(|error| {
+            // The message of the crate draws the pattern over several lines; the last one says why.
+            let last = error.message().lines().last().unwrap_or("");
+            let why = last.trim_start_matches("error: ");
+            self.type_error(place, format!("bad regular expression {pattern:?}: {why}"))
+        })?;
         Ok(FieldExpr::Match { negated, operand: Box::new(left.expr), regex })
     }
 
