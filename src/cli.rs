@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             logging::start(&config.log_level);
             serve(config)
         }
-        Command::Demo(demo) => demo::run(demo),
+        Command::Demo(demo) => demo::run(demo, arguments.serve.data),
         Command::Check { what: Check::Config { file } } => {
             let config = Config::load(Some(&file), None)?;
             let (rules, warnings) = rule_query::read_rule_files(&config.rule_files)?;

@@ -151,10 +151,7 @@ impl Config {
             resend_delay: raw.rules.resend_delay.0,
             external_labels: raw.rules.external_labels.into_iter().collect(),
             alertmanager,
-            red: rules::RedConfig {
-                label_sets_max: raw.red.label_sets_max,
-                ..Default::default()
-            },
+            red: rules::RedConfig { label_sets_max: raw.red.label_sets_max, ..Default::default() },
             red_flush_interval: raw.red.flush_interval.0,
             text: text.to_owned(),
         })

@@ -31,9 +31,6 @@ pub(crate) struct DemoArguments {
     /// Compress the story to half a minute and end after the page.
     #[arg(long)]
     fast: bool,
-    /// Where the demo keeps its data; a folder that is removed at the end if absent.
-    #[arg(long = "demo-data", value_name = "DIR")]
-    data: Option<PathBuf>,
 }
 
 /// When things happen.
@@ -80,15 +77,16 @@ const FAST: Story = Story {
 /// The link that the page leads to.
 const RUNBOOK: &str = "https://runbooks.shop.example/payment-errors";
 
-/// Runs the demo; without `--fast` until it is interrupted.
-pub(crate) fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
+/// Runs the demo; without `--fast` until it is interrupted. Without a data folder it makes one and
+/// removes it at the end.
+pub(crate) fn run(arguments: DemoArguments, data: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     logging::start("error");
     let story = if arguments.fast { FAST } else { NORMAL };
-    let temporary = match arguments.data {
+    let temporary = match data {
         Some(_) => None,
         None => Some(TemporaryFolder::make()?),
     };
-    let folder = arguments.data.or_else(|| temporary.as_ref().map(|folder| folder.0.clone()));
+    let folder = data.or_else(|| temporary.as_ref().map(|folder| folder.0.clone()));
     let folder = folder.context("no folder for the demo's data")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -100,11 +98,7 @@ pub(crate) fn run(arguments: DemoArguments) -> anyhow::Result<ExitCode> {
     result
 }
 
-async fn play(
-    folder: &std::path::Path,
-    story: Story,
-    is_fast: bool,
-) -> anyhow::Result<ExitCode> {
+async fn play(folder: &std::path::Path, story: Story, is_fast: bool) -> anyhow::Result<ExitCode> {
     let stop = cli::stop_on_signal()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let config = configuration(folder, story)?;
@@ -189,8 +183,7 @@ fn stamp(elapsed: Duration) -> String {
 
 fn progress(shop: &Shop, server: &Server, is_failing: bool) -> String {
     let stored = server.stores();
-    let (series, logs, spans) =
-        (stored.series.stats(), stored.logs.stats(), stored.spans.stats());
+    let (series, logs, spans) = (stored.series.stats(), stored.logs.stats(), stored.spans.stats());
     format!(
         "{}  {:>5} orders, {:>4} failed charges | stored: {:>6} spans in {:>5} traces, {:>5} log \
          records, {:>4} series",

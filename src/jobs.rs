@@ -60,8 +60,7 @@ pub(crate) async fn flush_red(
             _ = ticks.tick() => false,
         };
         let (red, stores, clock) = (red.clone(), stores.clone(), clock.clone());
-        let flush =
-            tokio::task::spawn_blocking(move || red.flush(clock.now_ms(), &*stores.series));
+        let flush = tokio::task::spawn_blocking(move || red.flush(clock.now_ms(), &*stores.series));
         match flush.await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "writing RED metrics failed; retrying later"),

@@ -7,8 +7,8 @@ mod demo;
 mod jobs;
 mod logging;
 mod rule_query;
-mod server;
 mod self_status;
+mod server;
 
 use std::process::ExitCode;
 

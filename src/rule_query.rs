@@ -30,9 +30,8 @@ impl rules::RuleQuery for StoreQuery {
         let bad = |message: String| model::Error::bad_request(message);
         let expr = promql::parse(expr).map_err(|e| bad(e.to_string()))?;
         let context = QueryContext::new(self.limits, self.clock.clone());
-        let result =
-            promql::evaluate_instant(&expr, at, &*self.source, &self.options, &context)
-                .map_err(|e| model::Error::new(e.kind(), e.to_string()))?;
+        let result = promql::evaluate_instant(&expr, at, &*self.source, &self.options, &context)
+            .map_err(|e| model::Error::new(e.kind(), e.to_string()))?;
         match result.value {
             Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), value)]),
             Value::Vector(samples) => samples
@@ -50,9 +49,7 @@ impl rules::RuleQuery for StoreQuery {
 }
 
 /// Reads and checks rule files; all errors of all files are told together.
-pub(crate) fn read_rule_files(
-    paths: &[PathBuf],
-) -> anyhow::Result<(Vec<RuleFile>, Vec<Warning>)> {
+pub(crate) fn read_rule_files(paths: &[PathBuf]) -> anyhow::Result<(Vec<RuleFile>, Vec<Warning>)> {
     let (mut files, mut warnings, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
         let name = path.display().to_string();

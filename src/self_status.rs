@@ -75,37 +75,40 @@ impl Collector for StoreCollector {
             [("metrics", series.journal), ("logs", logs.journal), ("traces", spans.journal)];
         let mut gauge = |name: &str, help: &str, values: [u64; 3]| {
             let stores = ["metrics", "logs", "traces"].into_iter().zip(values);
-            let values =
-                Values(stores.map(|(store, value)| (store, ConstGauge::new(value as i64))).collect());
+            let values = Values(
+                stores.map(|(store, value)| (store, ConstGauge::new(value as i64))).collect(),
+            );
             values.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
         };
         gauge(
             "signalbox_store_items",
-            "Series, log records and spans held.",
+            "Series, log records and spans held",
             [series.series, logs.records, spans.spans],
         )?;
         gauge(
             "signalbox_store_memory_bytes",
-            "Memory of what is held.",
+            "Memory of what is held",
             [series.memory_bytes, logs.memory_bytes, spans.memory_bytes],
         )?;
         let each = |value: fn(&JournalStats) -> u64| journals.map(|(_, stats)| value(&stats));
-        gauge("signalbox_journal_bytes", "Bytes in journal segments.", each(|s| s.bytes))?;
-        gauge("signalbox_journal_segments", "Journal segments.", each(|s| s.segments))?;
+        gauge("signalbox_journal_bytes", "Bytes in journal segments", each(|s| s.bytes))?;
+        gauge("signalbox_journal_segments", "Journal segments", each(|s| s.segments))?;
         gauge(
             "signalbox_journal_queue_bytes",
-            "Bytes that wait to be written.",
+            "Bytes that wait to be written",
             each(|s| s.queued_bytes),
         )?;
         let mut counter = |name: &str, help: &str, value: fn(&JournalStats) -> f64| {
             let values = journals.map(|(store, stats)| (store, ConstCounter::new(value(&stats))));
-            Values(values.into())
-                .encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+            Values(values.into()).encode(encoder.encode_descriptor(
+                name,
+                help,
+                None,
+                MetricType::Counter,
+            )?)
         };
-        counter("signalbox_journal_syncs", "Fsyncs of the journal.", |s| s.syncs as f64)?;
-        counter("signalbox_journal_records", "Records written.", |s| s.records as f64)?;
-        counter("signalbox_journal_sync_seconds", "Time spent in fsync.", |s| {
-            s.sync_ns as f64 / 1e9
-        })
+        counter("signalbox_journal_syncs", "Fsyncs of the journal", |s| s.syncs as f64)?;
+        counter("signalbox_journal_records", "Records written", |s| s.records as f64)?;
+        counter("signalbox_journal_sync_seconds", "Time spent in fsync", |s| s.sync_ns as f64 / 1e9)
     }
 }

@@ -21,9 +21,9 @@ use tracestore::TraceStore;
 use tsdb::Tsdb;
 
 use crate::config::Config;
+use crate::jobs;
 use crate::rule_query::{StoreQuery, read_rule_files};
 use crate::self_status::{Status, StoreCollector};
-use crate::jobs;
 
 /// The three stores.
 pub(crate) struct Stores {
@@ -37,9 +37,10 @@ impl Stores {
         let dir = |name: &str| config.data_dir.join(name);
         // Replays are independent and may be long.
         let (series, logs, spans) = std::thread::scope(|scope| {
-            let logs = scope.spawn(|| LogStore::open(&dir("logs"), config.logs.clone(), clock.clone()));
-            let spans =
-                scope.spawn(|| TraceStore::open(&dir("traces"), config.traces.clone(), clock.clone()));
+            let logs =
+                scope.spawn(|| LogStore::open(&dir("logs"), config.logs.clone(), clock.clone()));
+            let spans = scope
+                .spawn(|| TraceStore::open(&dir("traces"), config.traces.clone(), clock.clone()));
             let series = Tsdb::open(&dir("metrics"), config.metrics.clone(), clock.clone());
             (series, logs.join(), spans.join())
         });
@@ -317,8 +318,7 @@ fn start_rules(
     let engine = engine.clone();
     let send = Arc::new(move |now, alerts| Ok(engine.put_alerts(now, alerts)?));
     let sink = stores.series.clone();
-    let manager =
-        Manager::new(manager_config, Arc::new(query), sink, kv, send, clock.clone());
+    let manager = Manager::new(manager_config, Arc::new(query), sink, kv, send, clock.clone());
     let (files, warnings) = read_rule_files(&config.rule_files)?;
     for warning in warnings {
         tracing::warn!("{warning}");

@@ -160,7 +160,8 @@ fn files_open_with_what_they_are_and_are_ascii() {
 #[test]
 fn nothing_is_left_open() {
     // Joined here, so that this file does not find itself.
-    let bans = [["to", "do!("], ["unimple", "mented!("], ["#[ig", "nore"], ["FIX", "ME"], ["X", "XX"]];
+    let bans =
+        [["to", "do!("], ["unimple", "mented!("], ["#[ig", "nore"], ["FIX", "ME"], ["X", "XX"]];
     let mut problems = Vec::new();
     for path in sources() {
         let text = std::fs::read_to_string(&path).expect("a text file");
@@ -177,7 +178,8 @@ fn nothing_is_left_open() {
 #[test]
 fn crates_forbid_unsafe_through_the_shared_lints() {
     for (name, _) in ARROWS {
-        let manifest = std::fs::read_to_string(folder(name).join("Cargo.toml")).expect("a manifest");
+        let manifest =
+            std::fs::read_to_string(folder(name).join("Cargo.toml")).expect("a manifest");
         assert!(manifest.contains("[lints]\nworkspace = true"), "{name} has its own lints");
     }
 }
@@ -185,8 +187,23 @@ fn crates_forbid_unsafe_through_the_shared_lints() {
 #[test]
 fn every_folder_of_the_house_is_there() {
     for name in [
-        "model", "proto", "disk", "collector", "tsdb", "logstore", "tracestore", "query",
-        "template", "rules", "alertmanager", "api", "dashboards", "deploy", "benches", "docs", "tests",
+        "model",
+        "proto",
+        "disk",
+        "collector",
+        "tsdb",
+        "logstore",
+        "tracestore",
+        "query",
+        "template",
+        "rules",
+        "alertmanager",
+        "api",
+        "dashboards",
+        "deploy",
+        "benches",
+        "docs",
+        "tests",
     ] {
         assert!(root().join(name).is_dir(), "{name}/ is missing");
     }
@@ -195,7 +212,9 @@ fn every_folder_of_the_house_is_there() {
 #[test]
 fn links_between_documents_lead_somewhere() {
     let mut problems = Vec::new();
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/README.md"] {
+    for document in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/README.md"]
+    {
         let path = root().join(document);
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{document}: {e}"));
         for link in text.split("](").skip(1) {

@@ -36,7 +36,8 @@ impl Encoding {
 }
 
 fn too_large(stage: &str, limit: usize) -> Rejection {
-    let message = format!("the request is over the limit of {limit} bytes {stage}; send smaller batches");
+    let message =
+        format!("the request is over the limit of {limit} bytes {stage}; send smaller batches");
     Rejection::permanent("too_large", ErrorKind::TooLarge, message)
 }
 
@@ -96,9 +97,12 @@ pub(crate) fn decompress(
     let capacity = body.len().saturating_mul(6).min(limit);
     match encoding {
         Encoding::Identity => Ok(body),
-        Encoding::Gzip => unpack("gzip", flate2::read::MultiGzDecoder::new(&*body), capacity, limit),
+        Encoding::Gzip => {
+            unpack("gzip", flate2::read::MultiGzDecoder::new(&*body), capacity, limit)
+        }
         Encoding::Zstd => {
-            let decoder = zstd::stream::read::Decoder::new(&*body).map_err(|e| broken("zstd", &e))?;
+            let decoder =
+                zstd::stream::read::Decoder::new(&*body).map_err(|e| broken("zstd", &e))?;
             unpack("zstd", decoder, capacity, limit)
         }
         Encoding::Deflate if is_zlib(&body) => {

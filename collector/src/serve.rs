@@ -90,8 +90,7 @@ pub async fn serve(
         let stop = stop.clone();
         connections.spawn(async move {
             let _slot = slot;
-            let connection =
-                builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);
             let age = async {
                 match options.age_max {

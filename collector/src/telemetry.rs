@@ -72,45 +72,45 @@ impl Telemetry {
         };
         let t = &telemetry;
         let r = registry;
-        r.register("signalbox_otlp_requests", "OTLP requests answered.", t.requests.clone());
+        r.register("signalbox_otlp_requests", "OTLP requests answered", t.requests.clone());
         r.register(
             "signalbox_otlp_received_items",
-            "Spans, data points and log records in decoded requests.",
+            "Spans, data points and log records in decoded requests",
             t.received_items.clone(),
         );
         r.register(
             "signalbox_otlp_accepted_items",
-            "Items that were durable when they were acknowledged.",
+            "Items that were durable when they were acknowledged",
             t.accepted_items.clone(),
         );
         r.register(
             "signalbox_otlp_refused_items",
-            "Items refused by reason while the rest of their request was kept.",
+            "Items refused by reason while the rest of their request was kept",
             t.refused_items.clone(),
         );
         r.register(
             "signalbox_otlp_refused_requests",
-            "Requests refused whole, by reason.",
+            "Requests refused whole, by reason",
             t.refused_requests.clone(),
         );
         r.register(
             "signalbox_otlp_wire_bytes",
-            "Bytes of request bodies as sent.",
+            "Bytes of request bodies as sent",
             t.wire_bytes.clone(),
         );
         r.register(
             "signalbox_otlp_decoded_bytes",
-            "Bytes of request bodies after decompression.",
+            "Bytes of request bodies after decompression",
             t.decoded_bytes.clone(),
         );
         r.register(
             "signalbox_otlp_request_seconds",
-            "Time from the whole request to its acknowledgement.",
+            "Time from the whole request to its acknowledgement",
             t.seconds.clone(),
         );
         r.register(
             "signalbox_otlp_in_flight_bytes",
-            "Bytes of requests being worked on.",
+            "Bytes of requests being worked on",
             t.in_flight_bytes.clone(),
         );
         telemetry
@@ -133,8 +133,7 @@ impl Telemetry {
         self.received_items.get_or_create(&label).inc_by(outcome.accepted + refused);
         self.accepted_items.get_or_create(&label).inc_by(outcome.accepted);
         for refusal in &outcome.refused {
-            let labels =
-                RefusedLabels { signal: signal_name(signal), reason: refusal.reason };
+            let labels = RefusedLabels { signal: signal_name(signal), reason: refusal.reason };
             self.refused_items.get_or_create(&labels).inc_by(refusal.count);
         }
     }

@@ -7,9 +7,7 @@ use std::time::Duration;
 use alertmanager::{BoxFuture, Deliver, DeliveryError, Notification};
 use model::read::{Direction, LogRequest, RangeNs, SpanRequest};
 use model::span::StatusCode;
-use model::{
-    Clock, LogSource, Matcher, QueryContext, QueryLimits, SpanSource, TraceId,
-};
+use model::{Clock, LogSource, Matcher, QueryContext, QueryLimits, SpanSource, TraceId};
 use parking_lot::Mutex;
 
 use crate::cli::print_line;

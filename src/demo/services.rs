@@ -168,8 +168,7 @@ impl Service {
 
     /// Sends what is left. Blocks.
     pub(super) fn close(&self) {
-        let results =
-            [self.tracers.shutdown(), self.loggers.shutdown(), self.meters.shutdown()];
+        let results = [self.tracers.shutdown(), self.loggers.shutdown(), self.meters.shutdown()];
         for error in results.into_iter().filter_map(Result::err) {
             tracing::warn!(service = self.name, %error, "the SDK did not stop cleanly");
         }

@@ -149,9 +149,11 @@ impl Shop {
 
     /// Sends what is left in the SDKs.
     pub(super) async fn close(&self) {
-        let stops = self.services.iter().cloned().map(|service| {
-            tokio::task::spawn_blocking(move || service.close())
-        });
+        let stops = self
+            .services
+            .iter()
+            .cloned()
+            .map(|service| tokio::task::spawn_blocking(move || service.close()));
         for stop in stops.collect::<Vec<_>>() {
             if stop.await.is_err() {
                 tracing::warn!("a service of the shop panicked while it stopped");
@@ -177,10 +179,15 @@ fn server(service: usize, name: &str, random: &mut Random) -> Call {
 }
 
 fn database(service: usize, system: &'static str, statement: &str, random: &mut Random) -> Call {
-    Call::new(service, statement.split(' ').next().unwrap_or("query"), SpanKind::Client, random.between(400, 6000))
-        .attribute("db.system.name", system)
-        .attribute("db.query.text", statement.to_owned())
-        .attribute("server.address", system)
+    Call::new(
+        service,
+        statement.split(' ').next().unwrap_or("query"),
+        SpanKind::Client,
+        random.between(400, 6000),
+    )
+    .attribute("db.system.name", system)
+    .attribute("db.query.text", statement.to_owned())
+    .attribute("server.address", system)
 }
 
 fn internal(service: usize, name: &str, random: &mut Random) -> Call {
@@ -195,12 +202,13 @@ fn browse(random: &mut Random) -> Call {
     }
     let mut cart = server(CART, "GetCart", random);
     cart.children.push(database(CART, "redis", "HGETALL cart", random));
-    let mut page = Call::new(FRONTEND, "GET /products", SpanKind::Server, random.between(2000, 9000))
-        .attribute("http.request.method", "GET")
-        .attribute("http.route", "/products")
-        .attribute("http.response.status_code", 200)
-        .attribute("url.path", format!("/products/{product}"))
-        .log(Severity::Info, format!("GET /products/{product} 200"));
+    let mut page =
+        Call::new(FRONTEND, "GET /products", SpanKind::Server, random.between(2000, 9000))
+            .attribute("http.request.method", "GET")
+            .attribute("http.route", "/products")
+            .attribute("http.response.status_code", 200)
+            .attribute("url.path", format!("/products/{product}"))
+            .log(Severity::Info, format!("GET /products/{product} 200"));
     page.children.push(internal(FRONTEND, "authenticate", random));
     page.children.push(remote(FRONTEND, INVENTORY, "ListProducts", list, random));
     page.children.push(remote(FRONTEND, CART, "GetCart", cart, random));
@@ -214,13 +222,12 @@ fn checkout(random: &mut Random, order: u64, fails: bool) -> Call {
     let mut cart = server(CART, "GetCart", random);
     cart.children.push(database(CART, "redis", "HGETALL cart", random));
 
-    let mut place = server(CHECKOUT, "PlaceOrder", random)
-        .attribute("shop.order.id", format!("order-{order}"));
+    let mut place =
+        server(CHECKOUT, "PlaceOrder", random).attribute("shop.order.id", format!("order-{order}"));
     place.children.push(internal(CHECKOUT, "validate", random));
     for _ in 0..random.between(1, 4) {
         let product = *random.pick(&PRODUCTS);
-        let mut reserve =
-            server(INVENTORY, "Reserve", random).attribute("shop.product", product);
+        let mut reserve = server(INVENTORY, "Reserve", random).attribute("shop.product", product);
         reserve.children.push(database(INVENTORY, "postgresql", "SELECT stock", random));
         reserve.children.push(database(INVENTORY, "postgresql", "UPDATE stock", random));
         reserve = reserve.log(Severity::Debug, format!("reserved one {product} for order-{order}"));
@@ -232,7 +239,8 @@ fn checkout(random: &mut Random, order: u64, fails: bool) -> Call {
         .attribute("shop.amount.cents", i64::try_from(cents).unwrap_or(0));
     charge.children.push(internal(PAYMENT, "check fraud", random));
     charge.children.push(database(PAYMENT, "postgresql", "INSERT charge", random));
-    let gateway_us = if fails { random.between(400_000, 900_000) } else { random.between(9_000, 60_000) };
+    let gateway_us =
+        if fails { random.between(400_000, 900_000) } else { random.between(9_000, 60_000) };
     let mut gateway = Call::new(PAYMENT, "POST /v1/charges", SpanKind::Client, gateway_us)
         .attribute("http.request.method", "POST")
         .attribute("server.address", "gateway.cards.example")
@@ -247,9 +255,10 @@ fn checkout(random: &mut Random, order: u64, fails: bool) -> Call {
     }
     charge.children.push(gateway);
     place.children.push(remote(CHECKOUT, PAYMENT, "Charge", charge, random));
-    let mut publish = Call::new(CHECKOUT, "orders publish", SpanKind::Producer, random.between(200, 900))
-        .attribute("messaging.system", "kafka")
-        .attribute("messaging.destination.name", "orders");
+    let mut publish =
+        Call::new(CHECKOUT, "orders publish", SpanKind::Producer, random.between(200, 900))
+            .attribute("messaging.system", "kafka")
+            .attribute("messaging.destination.name", "orders");
     publish.children.push(
         Call::new(INVENTORY, "orders process", SpanKind::Consumer, random.between(500, 3000))
             .attribute("messaging.system", "kafka"),
@@ -262,11 +271,15 @@ fn checkout(random: &mut Random, order: u64, fails: bool) -> Call {
         false => place.log(Severity::Info, format!("order-{order} placed")),
     };
 
-    let mut page = Call::new(FRONTEND, "POST /checkout", SpanKind::Server, random.between(3000, 9000))
-        .attribute("http.request.method", "POST")
-        .attribute("http.route", "/checkout")
-        .attribute("http.response.status_code", if fails { 202 } else { 200 })
-        .log(Severity::Info, format!("POST /checkout order-{order} {}", if fails { 202 } else { 200 }));
+    let mut page =
+        Call::new(FRONTEND, "POST /checkout", SpanKind::Server, random.between(3000, 9000))
+            .attribute("http.request.method", "POST")
+            .attribute("http.route", "/checkout")
+            .attribute("http.response.status_code", if fails { 202 } else { 200 })
+            .log(
+                Severity::Info,
+                format!("POST /checkout order-{order} {}", if fails { 202 } else { 200 }),
+            );
     page.children.push(internal(FRONTEND, "authenticate", random));
     page.children.push(remote(FRONTEND, CART, "GetCart", cart, random));
     page.children.push(remote(FRONTEND, CHECKOUT, "PlaceOrder", place, random));

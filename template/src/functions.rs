@@ -256,8 +256,10 @@ fn text(made: impl Into<guard::Text>) -> Value {
 
 /// A label set as a template sees it.
 pub(crate) fn labels_value(labels: &Labels) -> Value {
-    let entries: BTreeMap<guard::Text, Value> =
-        labels.iter().map(|(name, value)| (Arc::from(name.as_str()), text(value.as_str()))).collect();
+    let entries: BTreeMap<guard::Text, Value> = labels
+        .iter()
+        .map(|(name, value)| (Arc::from(name.as_str()), text(value.as_str())))
+        .collect();
     Value::Map(Arc::new(entries))
 }
 

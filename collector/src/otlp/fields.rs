@@ -40,9 +40,7 @@ pub(crate) fn to_value(value: ValueRef<'_>) -> Result<Value, DecodeError> {
 
 /// The value as a batch of `model` carries it.
 #[inline]
-pub(crate) fn to_value_ref(
-    value: ValueRef<'_>,
-) -> Result<model::value::ValueRef<'_>, DecodeError> {
+pub(crate) fn to_value_ref(value: ValueRef<'_>) -> Result<model::value::ValueRef<'_>, DecodeError> {
     use model::value::ValueRef as Out;
     Ok(match value {
         ValueRef::Empty => Out::Empty,

@@ -89,8 +89,7 @@ async fn export_message(
     };
     let limits = receiver.limits;
     let framed_max = limits.request_bytes_max + PREFIX_BYTES;
-    let framed =
-        body::read(request_body, framed_max, limits.body_timeout).await.map_err(refuse)?;
+    let framed = body::read(request_body, framed_max, limits.body_timeout).await.map_err(refuse)?;
     let (is_compressed, message) = unframe(framed).map_err(refuse)?;
     let encoding = match (is_compressed, headers.get("grpc-encoding")) {
         (false, _) => Encoding::Identity,

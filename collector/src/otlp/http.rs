@@ -65,9 +65,9 @@ fn cors_layer(cors: &Cors) -> CorsLayer {
     allowed.extend([CONTENT_TYPE, CONTENT_ENCODING]);
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| {
-            origin.to_str().is_ok_and(|origin| {
-                origins.iter().any(|pattern| matches_wildcard(pattern, origin))
-            })
+            origin
+                .to_str()
+                .is_ok_and(|origin| origins.iter().any(|pattern| matches_wildcard(pattern, origin)))
         }))
         .allow_methods([Method::POST])
         .allow_headers(AllowHeaders::list(allowed))
@@ -157,9 +157,7 @@ fn refuse(
     receiver.telemetry.request(signal, "http", status_label(status));
     let code = rejection.grpc_code() as i32;
     let body = match format {
-        Format::Protobuf => {
-            response::status_bytes(code, &rejection.message, rejection.retry_after)
-        }
+        Format::Protobuf => response::status_bytes(code, &rejection.message, rejection.retry_after),
         Format::Json => response::status_json(code, &rejection.message).into_bytes(),
     };
     let mut answer = answer(status, format, body);

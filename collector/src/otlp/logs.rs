@@ -62,12 +62,8 @@ pub(crate) fn map<'a>(
     limits: &Limits,
     now: TimestampNs,
 ) -> Result<(LogBatch<'a>, WriteOutcome), DecodeError> {
-    let mut mapper = Mapper {
-        batch: LogBatch::default(),
-        outcome: WriteOutcome::default(),
-        limits,
-        now,
-    };
+    let mut mapper =
+        Mapper { batch: LogBatch::default(), outcome: WriteOutcome::default(), limits, now };
     for resource_logs in request.resource_logs() {
         let resource_logs = resource_logs?;
         let shared_start = mapper.batch.fields.len();

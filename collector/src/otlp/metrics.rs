@@ -123,7 +123,8 @@ impl<'m> Mapper<'m> {
             MetricDataRef::Summary { .. } => (MetricKind::Summary, CUMULATIVE),
         };
         self.scratch.clear();
-        for part in [resource.resource.raw, scope_raw, metric.name.as_bytes(), metric.unit.as_bytes()]
+        for part in
+            [resource.resource.raw, scope_raw, metric.name.as_bytes(), metric.unit.as_bytes()]
         {
             put_part(&mut self.scratch, part);
         }
@@ -222,8 +223,7 @@ impl<'m> Mapper<'m> {
     }
 
     fn number(&mut self, metric: &mut Metric<'_, '_>, point: &NumberPointRef<'_>) -> Mapped<()> {
-        let times =
-            self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano);
+        let times = self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano);
         let (at, start) = match times {
             Ok(times) => times,
             Err(refused) => return Ok(Err(refused)),
@@ -439,10 +439,8 @@ fn to_exemplar(exemplar: &ExemplarRef<'_>) -> Result<Option<Exemplar>, Rejection
     let mut labels: Vec<(String, String)> = Vec::new();
     for attribute in exemplar.filtered_attributes() {
         let attribute = attribute?;
-        labels.push((
-            label_name(attribute.key).into_owned(),
-            to_text(attribute.value)?.into_owned(),
-        ));
+        labels
+            .push((label_name(attribute.key).into_owned(), to_text(attribute.value)?.into_owned()));
     }
     let chars: usize = labels.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum();
     if chars > EXEMPLAR_CHARS_MAX {

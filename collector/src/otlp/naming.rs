@@ -93,10 +93,7 @@ fn unit_words(unit: &str) -> (Option<UnitWords<'_>>, Option<UnitWords<'_>>) {
     let main = parts.next().unwrap_or_default().trim();
     let per = parts.next().unwrap_or_default().trim();
     let word = |part: &'static [(&'static str, &'static str)], text| lookup(part, text);
-    (
-        word(&UNITS, main).map(UnitWords::Main),
-        word(&PER_UNITS, per).map(UnitWords::Per),
-    )
+    (word(&UNITS, main).map(UnitWords::Main), word(&PER_UNITS, per).map(UnitWords::Per))
 }
 
 fn lookup<'a>(table: &[(&'static str, &'static str)], text: &'a str) -> Option<&'a str> {
@@ -115,13 +112,12 @@ pub(crate) fn label_name(name: &str) -> Cow<'_, str> {
     if name.is_empty() {
         return Cow::Borrowed("");
     }
-    let clean: Cow<'_, str> =
-        if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            Cow::Borrowed(name)
-        } else {
-            let to_plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-            Cow::Owned(name.chars().map(to_plain).collect())
-        };
+    let clean: Cow<'_, str> = if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        Cow::Borrowed(name)
+    } else {
+        let to_plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+        Cow::Owned(name.chars().map(to_plain).collect())
+    };
     if clean.starts_with(|c: char| c.is_ascii_digit()) {
         Cow::Owned(format!("key_{clean}"))
     } else if clean.starts_with('_') && !clean.starts_with("__") {
@@ -140,7 +136,12 @@ mod tests {
         let check = |name, unit, data, expected: &str| {
             assert_eq!(metric_name(name, unit, data), expected, "{name} {unit}");
         };
-        check("http.server.request.duration", "s", MetricKind::Gauge, "http_server_request_duration_seconds");
+        check(
+            "http.server.request.duration",
+            "s",
+            MetricKind::Gauge,
+            "http_server_request_duration_seconds",
+        );
         check("system.network.io", "By", MetricKind::Counter, "system_network_io_bytes_total");
         check("requests_total", "", MetricKind::Counter, "requests_total");
         check("total.requests", "{request}", MetricKind::Counter, "requests_total");

@@ -138,11 +138,11 @@ impl Receiver {
             let unpacked = body::decompress(wire, encoding, limit)?;
             match format {
                 Format::Protobuf => Ok(unpacked),
-                Format::Json => proto::json::to_protobuf(signal, &unpacked)
-                    .map(Bytes::from)
-                    .map_err(|e| {
+                Format::Json => {
+                    proto::json::to_protobuf(signal, &unpacked).map(Bytes::from).map_err(|e| {
                         Rejection::permanent("bad_json", ErrorKind::BadRequest, e.to_string())
-                    }),
+                    })
+                }
             }
         })?;
         let _decoded_memory = self.reserve(decoded.len())?;
@@ -156,8 +156,7 @@ impl Receiver {
 
     async fn export_metrics(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
         let (outcome, commit) = off_loop(bytes.len(), || {
-            let mut mapper =
-                metrics::Mapper::new(&*self.sinks.series, &self.series, &self.limits);
+            let mut mapper = metrics::Mapper::new(&*self.sinks.series, &self.series, &self.limits);
             mapper.map(MetricsRef::new(bytes))?;
             let (batch, mut outcome) = mapper.finish();
             let (stored, commit) =
@@ -205,9 +204,8 @@ impl Receiver {
 
 /// Runs CPU work; a large piece tells the runtime first, so that other requests move on.
 fn off_loop<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    let is_multi_thread = tokio::runtime::Handle::try_current().is_ok_and(|handle| {
-        handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread
-    });
+    let is_multi_thread = tokio::runtime::Handle::try_current()
+        .is_ok_and(|handle| handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
     if bytes > LARGE_BODY_BYTES && is_multi_thread {
         tokio::task::block_in_place(work)
     } else {
@@ -220,7 +218,9 @@ pub(crate) fn partial_message(outcome: &WriteOutcome) -> String {
     let parts: Vec<String> = outcome
         .refused
         .iter()
-        .map(|refusal| format!("{} refused ({}): {}", refusal.count, refusal.reason, refusal.example))
+        .map(|refusal| {
+            format!("{} refused ({}): {}", refusal.count, refusal.reason, refusal.example)
+        })
         .collect();
     let mut message = parts.join("; ");
     // Responses are to stay under 4 MiB; a person reads less.

@@ -90,10 +90,7 @@ impl Setup {
             config.push_str("alertmanager: {config_file: alertmanager.yml}\n");
         }
         std::fs::write(folder.path().join("signalbox.yml"), config).unwrap();
-        let (process, log, addresses) = spawn(folder.path()).await;
-        let server = Server { process, log, addresses, folder, client: client() };
-        server.wait_until_ready().await;
-        server
+        Server::in_folder(folder, true).await
     }
 }
 
@@ -150,6 +147,7 @@ pub(crate) struct Server {
     log: Arc<Mutex<String>>,
     pub(crate) addresses: Addresses,
     folder: tempfile::TempDir,
+    is_configured: bool,
     client: reqwest::Client,
 }
 
@@ -157,6 +155,18 @@ impl Server {
     /// A server with nothing configured but free ports.
     pub(crate) async fn start() -> Server {
         Setup::default().start().await
+    }
+
+    /// A server that is told nothing but where its data is; it uses the default ports.
+    pub(crate) async fn without_configuration() -> Server {
+        Server::in_folder(tempfile::tempdir().unwrap(), false).await
+    }
+
+    async fn in_folder(folder: tempfile::TempDir, is_configured: bool) -> Server {
+        let (process, log, addresses) = spawn(folder.path(), is_configured).await;
+        let server = Server { process, log, addresses, folder, is_configured, client: client() };
+        server.wait_until_ready().await;
+        server
     }
 
     /// Where the server keeps its data.
@@ -187,9 +197,8 @@ impl Server {
         self.process.wait().unwrap();
     }
 
-    /// Sends a signal by name and waits for the end of the process.
-    pub(crate) async fn end_by(&mut self, signal: &str) -> ExitStatus {
-        self.signal(signal);
+    /// Waits for the end of the process.
+    pub(crate) async fn wait(&mut self) -> ExitStatus {
         super::eventually("the process ends", async || self.process.try_wait().unwrap()).await
     }
 
@@ -201,13 +210,14 @@ impl Server {
 
     /// SIGTERM, and an exit with 0.
     pub(crate) async fn stop(&mut self) {
-        let status = self.end_by("TERM").await;
+        self.signal("TERM");
+        let status = self.wait().await;
         assert_eq!(status.code(), Some(0), "{}", self.log());
     }
 
     /// Starts again on the same data, on new ports. The former process must have ended.
     pub(crate) async fn restart(&mut self) {
-        let (process, log, addresses) = spawn(self.folder.path()).await;
+        let (process, log, addresses) = spawn(self.folder.path(), self.is_configured).await;
         let before = std::mem::replace(&mut self.log, log);
         self.log.lock().unwrap().insert_str(0, &before.lock().unwrap());
         (self.process, self.addresses) = (process, addresses);
@@ -293,9 +303,11 @@ impl Drop for Server {
 }
 
 /// Starts the process in `folder` and waits for its ports.
-async fn spawn(folder: &Path) -> (Child, Arc<Mutex<String>>, Addresses) {
+async fn spawn(folder: &Path, is_configured: bool) -> (Child, Arc<Mutex<String>>, Addresses) {
     let mut command = Binary::command();
-    command.arg("--config").arg(folder.join("signalbox.yml"));
+    if is_configured {
+        command.arg("--config").arg(folder.join("signalbox.yml"));
+    }
     command.arg("--data").arg(folder.join("data"));
     let mut process =
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("start signalbox");

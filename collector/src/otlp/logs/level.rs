@@ -9,9 +9,9 @@ const LEVEL_FIELDS: [&str; 5] = ["level", "severity", "lvl", "severity_text", "l
 
 /// One of trace, debug, info, warn, error, critical, fatal, unknown.
 pub(crate) fn detect(fields: &[LogField<'_>], severity_number: i32, line: &str) -> &'static str {
-    let named = fields.iter().filter(|field| {
-        LEVEL_FIELDS.iter().any(|name| field.name.eq_ignore_ascii_case(name))
-    });
+    let named = fields
+        .iter()
+        .filter(|field| LEVEL_FIELDS.iter().any(|name| field.name.eq_ignore_ascii_case(name)));
     named
         .filter_map(|field| from_word(&field.value))
         .next()

@@ -44,11 +44,8 @@ impl Mapper<'_> {
             );
             return Ok(Err(("bad_histogram", example)));
         }
-        let (at, start) = kept!(self.times(
-            metric.resource,
-            point.time_unix_nano,
-            point.start_time_unix_nano
-        ));
+        let (at, start) =
+            kept!(self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano));
         let has_sum = point.sum.is_some();
         let mut extra = vec![u8::from(has_sum)];
         bounds.clone().for_each(|bound| extra.extend_from_slice(&bound.to_le_bytes()));
@@ -105,11 +102,8 @@ impl Mapper<'_> {
                 format!("an exponential histogram has scale {}, the least is -4", point.scale);
             return Ok(Err(("bad_histogram", example)));
         }
-        let (at, start) = kept!(self.times(
-            metric.resource,
-            point.time_unix_nano,
-            point.start_time_unix_nano
-        ));
+        let (at, start) =
+            kept!(self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano));
         let key = self.point_key(metric.key, &[], |feed| point.for_each_attribute_raw(feed));
         let series = match self.cache.get(key) {
             Some(Ids::One(series)) => series,
@@ -124,7 +118,8 @@ impl Mapper<'_> {
         };
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;
         let shift = (point.scale - SCHEMA_MAX).max(0);
-        let threshold = if point.zero_threshold > 0.0 { point.zero_threshold } else { ZERO_THRESHOLD };
+        let threshold =
+            if point.zero_threshold > 0.0 { point.zero_threshold } else { ZERO_THRESHOLD };
         let histogram = NativeHistogram {
             schema: point.scale.min(SCHEMA_MAX),
             zero_threshold: threshold,
@@ -150,11 +145,8 @@ impl Mapper<'_> {
         metric: &mut Metric<'_, '_>,
         point: &SummaryPointRef<'_>,
     ) -> Mapped<()> {
-        let (at, start) = kept!(self.times(
-            metric.resource,
-            point.time_unix_nano,
-            point.start_time_unix_nano
-        ));
+        let (at, start) =
+            kept!(self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano));
         let mut quantiles = Vec::new();
         for quantile in point.quantile_values() {
             let quantile = quantile?;

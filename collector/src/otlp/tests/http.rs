@@ -52,7 +52,8 @@ async fn protobuf_and_json_arrive_on_all_paths_and_are_answered_in_kind() {
         assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, PROTOBUF));
         assert!(answer.body.is_empty(), "nothing was refused, so nothing is said");
     }
-    let json = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"hi"}}]}]}]}"#;
+    let json =
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"hi"}}]}]}]}"#;
     let answer = send(&bench, post("/v1/logs", "application/json; charset=utf-8", json)).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("content-type"), "application/json");
@@ -134,7 +135,8 @@ async fn bad_bodies_are_400_with_a_status_in_the_encoding_of_the_request() {
     assert_eq!(status.code, 3);
     assert!(status.message.contains("at byte"), "{}", status.message);
 
-    let answer = send(&bench, post("/v1/traces", "application/json", "{\"resourceSpans\": 7}")).await;
+    let answer =
+        send(&bench, post("/v1/traces", "application/json", "{\"resourceSpans\": 7}")).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     let status: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     assert!(status["message"].as_str().unwrap().contains("line 1"), "{status}");
@@ -147,7 +149,10 @@ async fn bad_bodies_are_400_with_a_status_in_the_encoding_of_the_request() {
             "signalbox_otlp_refused_requests_total{{signal=\"traces\",reason=\"{reason}\"}}"
         ))
     };
-    assert_eq!((refused("bad_protobuf"), refused("bad_json"), refused("bad_compression")), (1, 1, 1));
+    assert_eq!(
+        (refused("bad_protobuf"), refused("bad_json"), refused("bad_compression")),
+        (1, 1, 1)
+    );
     assert!(bench.memory.spans.lock().is_empty());
 }
 
@@ -174,8 +179,11 @@ async fn invalid_utf_8_and_values_nested_a_thousand_deep_are_400() {
     }
     let mut body = Vec::new();
     // KeyValue, LogRecord.attributes, ScopeLogs.log_records, ResourceLogs.scope_logs, request.
-    for (inner_tag, prefix) in [(0x12, &b"\x0a\x01k"[..]), (0x32, b""), (0x12, b""), (0x12, b""), (0x0a, b"")] {
-        let inner = if inner_tag == 0x12 && !prefix.is_empty() { value.clone() } else { body.clone() };
+    for (inner_tag, prefix) in
+        [(0x12, &b"\x0a\x01k"[..]), (0x32, b""), (0x12, b""), (0x12, b""), (0x0a, b"")]
+    {
+        let inner =
+            if inner_tag == 0x12 && !prefix.is_empty() { value.clone() } else { body.clone() };
         let mut message = prefix.to_vec();
         message.push(inner_tag);
         prost::encoding::encode_varint(inner.len() as u64, &mut message);
@@ -225,8 +233,7 @@ async fn refused_items_are_a_partial_success_with_their_count() {
     let partial = partial.partial_success.unwrap();
     assert_eq!(partial.rejected_spans, 1);
     assert!(partial.error_message.contains("op2"), "{}", partial.error_message);
-    let reason =
-        r#"signalbox_otlp_refused_items_total{signal="traces",reason="invalid_trace_id"}"#;
+    let reason = r#"signalbox_otlp_refused_items_total{signal="traces",reason="invalid_trace_id"}"#;
     assert_eq!(bench.counter(reason), 1);
     assert_eq!(bench.memory.spans.lock().len(), 1);
 
@@ -284,6 +291,9 @@ async fn requests_in_flight_are_bounded() {
     let bench = Bench::new(Limits { in_flight_bytes_max: 10, ..Default::default() });
     // The first reservation is for the body as sent, the second for what it decodes to.
     let answer = send(&bench, post("/v1/traces", PROTOBUF, one_span())).await;
-    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "1"));
+    assert_eq!(
+        (answer.status, answer.header("retry-after")),
+        (StatusCode::SERVICE_UNAVAILABLE, "1")
+    );
     assert_eq!(bench.counter("signalbox_otlp_in_flight_bytes"), 0);
 }

@@ -78,11 +78,7 @@ fn sum(name: &str, temporality: i32, is_monotonic: bool) -> Metric {
         value: Some(exemplar::Value::AsDouble(2.0)),
         ..Default::default()
     }];
-    let data = Sum {
-        data_points: vec![point],
-        aggregation_temporality: temporality,
-        is_monotonic,
-    };
+    let data = Sum { data_points: vec![point], aggregation_temporality: temporality, is_monotonic };
     Metric {
         name: name.to_owned(),
         unit: "By".to_owned(),
@@ -209,7 +205,8 @@ fn points_at_absurd_times_or_without_a_value_are_refused() {
     negative.time_unix_nano = (-1i64) as u64;
     let mut empty = point(1);
     empty.value = None;
-    let mapped = map(vec![gauge("g", vec![far, negative, empty, point(3)]), gauge("__", vec![point(1)])]);
+    let mapped =
+        map(vec![gauge("g", vec![far, negative, empty, point(3)]), gauge("__", vec![point(1)])]);
     let reasons: Vec<_> = mapped.outcome.refused.iter().map(|r| r.reason).collect();
     assert_eq!(
         reasons,

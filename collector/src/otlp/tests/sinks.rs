@@ -6,9 +6,7 @@ use model::labels::Labels;
 use model::read::RangeMs;
 use model::sample::{MetricMetadata, SeriesId};
 use model::write::{LogBatch, SeriesBatch, SpanBatch, SpanObserver, WriteOutcome};
-use model::{
-    Commit, Error, ErrorKind, LogSink, ManualClock, SeriesSink, SpanSink, TimestampMs,
-};
+use model::{Commit, Error, ErrorKind, LogSink, ManualClock, SeriesSink, SpanSink, TimestampMs};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use proto::generated::opentelemetry::proto::collector::{logs, metrics, trace};
@@ -187,14 +185,22 @@ pub(super) fn span(id: u8) -> Span {
 pub(super) fn traces(spans: Vec<Span>) -> trace::v1::ExportTraceServiceRequest {
     let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
     trace::v1::ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans { resource: resource(), scope_spans, ..Default::default() }],
+        resource_spans: vec![ResourceSpans {
+            resource: resource(),
+            scope_spans,
+            ..Default::default()
+        }],
     }
 }
 
 pub(super) fn logs(log_records: Vec<LogRecord>) -> logs::v1::ExportLogsServiceRequest {
     let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
     logs::v1::ExportLogsServiceRequest {
-        resource_logs: vec![ResourceLogs { resource: resource(), scope_logs, ..Default::default() }],
+        resource_logs: vec![ResourceLogs {
+            resource: resource(),
+            scope_logs,
+            ..Default::default()
+        }],
     }
 }
 
