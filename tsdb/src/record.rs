@@ -39,26 +39,20 @@ fn labels(reader: &mut Reader<'_>) -> Result<Labels, CodecError> {
     Ok(Labels::from_pairs(pairs))
 }
 
+/// A whole record.
 pub(crate) fn encode(
     next_number: u64,
     series: &[NewSeries],
     metadata: &[(String, MetricMetadata)],
     batch: &SeriesBatch,
 ) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(64 + batch.points.len() * 14 + series.len() * 200);
-    put_u64(&mut buffer, next_number);
-    put_u64(&mut buffer, series.len() as u64);
-    for (id, labels) in series {
-        put_u64(&mut buffer, id.0);
-        put_labels(&mut buffer, labels);
-    }
-    put_u64(&mut buffer, metadata.len() as u64);
-    for (name, metadata) in metadata {
-        put_str(&mut buffer, name);
-        buffer.push(metadata.kind as u8);
-        put_str(&mut buffer, &metadata.help);
-        put_str(&mut buffer, &metadata.unit);
-    }
+    with_news(next_number, series, metadata, encode_batch(batch))
+}
+
+/// A record of samples that has nothing new to say before them.
+pub(crate) fn encode_batch(batch: &SeriesBatch) -> Vec<u8> {
+    let mut buffer = Vec::with_capacity(64 + batch.points.len() * 14);
+    buffer.extend_from_slice(&NO_NEWS);
     put_u64(&mut buffer, batch.points.len() as u64);
     let mut before = Before::default();
     for point in &batch.points {
@@ -78,6 +72,38 @@ pub(crate) fn encode(
         put_f64(&mut buffer, exemplar.value);
         put_labels(&mut buffer, &exemplar.labels);
     }
+    buffer
+}
+
+/// No next number, no series, no metadata.
+const NO_NEWS: [u8; 3] = [0; 3];
+
+/// Puts news in front of an encoded batch. Samples are encoded without a lock; the news are known
+/// only under it, and are rare.
+pub(crate) fn with_news(
+    next_number: u64,
+    series: &[NewSeries],
+    metadata: &[(String, MetricMetadata)],
+    batch: Vec<u8>,
+) -> Vec<u8> {
+    if next_number == 0 && series.is_empty() && metadata.is_empty() {
+        return batch;
+    }
+    let mut buffer = Vec::with_capacity(batch.len() + series.len() * 200 + metadata.len() * 100);
+    put_u64(&mut buffer, next_number);
+    put_u64(&mut buffer, series.len() as u64);
+    for (id, labels) in series {
+        put_u64(&mut buffer, id.0);
+        put_labels(&mut buffer, labels);
+    }
+    put_u64(&mut buffer, metadata.len() as u64);
+    for (name, metadata) in metadata {
+        put_str(&mut buffer, name);
+        buffer.push(metadata.kind as u8);
+        put_str(&mut buffer, &metadata.help);
+        put_str(&mut buffer, &metadata.unit);
+    }
+    buffer.extend_from_slice(&batch[NO_NEWS.len()..]);
     buffer
 }
 

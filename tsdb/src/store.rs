@@ -289,14 +289,15 @@ impl SeriesSink for Tsdb {
             kept = some;
             &kept
         };
+        let encoded = record::encode_batch(batch);
+        let newest = record::newest(batch);
         let head = self.head.read();
         let commit = {
             // The lock is held until the record is queued: a series must be in the journal before
             // any sample of it, whichever thread writes that.
             let mut pending = self.pending.lock();
-            let payload = Arc::new(record::encode(0, &pending.series, &pending.metadata, batch));
-            let newest = record::newest(batch);
-            let appended = self.journal.append(record::BATCH, payload, newest);
+            let payload = record::with_news(0, &pending.series, &pending.metadata, encoded);
+            let appended = self.journal.append(record::BATCH, Arc::new(payload), newest);
             let (_, commit) = appended.map_err(Error::from)?;
             *pending = Pending::default();
             commit

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::query::traceql::{SearchResult, SpanSetMatch, TraceMatch};
 use model::span::{Attributes, Event, Link, Resource, Scope, Span, Trace};
 use model::{SpanId, TimestampNs, Value};
 use proto::generated::opentelemetry::proto::common::v1 as common;
@@ -9,7 +10,6 @@ use proto::generated::opentelemetry::proto::common::v1::any_value::Value as AnyK
 use proto::generated::opentelemetry::proto::resource::v1 as resource;
 use proto::generated::opentelemetry::proto::trace::v1 as otlp;
 use proto::generated::tempopb;
-use ::query::traceql::{SearchResult, SpanSetMatch, TraceMatch};
 
 fn unix_nano(at: TimestampNs) -> u64 {
     u64::try_from(at.0).unwrap_or(0)
@@ -45,22 +45,20 @@ pub(super) fn key_values(attributes: &Attributes) -> Vec<common::KeyValue> {
         .collect()
 }
 
+/// A library and the spans it made.
+type ScopedSpans<'a> = (&'a Arc<Scope>, Vec<otlp::Span>);
+
 /// Spans grouped by who sent them and which library made them, in order of the first span of each.
 pub(super) fn trace_message(trace: &Trace) -> tempopb::Trace {
-    let mut batches: Vec<(&Arc<Resource>, Vec<(&Arc<Scope>, Vec<otlp::Span>)>)> = Vec::new();
+    let mut batches: Vec<(&Arc<Resource>, Vec<ScopedSpans<'_>>)> = Vec::new();
     for span in &trace.spans {
-        // The pointers are equal for spans of one request; spans of others may still say the same.
-        let found = batches.iter().position(|(resource, _)| {
-            Arc::ptr_eq(resource, &span.resource) || **resource == span.resource
-        });
+        let found = batches.iter().position(|(resource, _)| **resource == span.resource);
         let batch = found.unwrap_or_else(|| {
             batches.push((&span.resource, Vec::new()));
             batches.len() - 1
         });
         let scopes = &mut batches[batch].1;
-        let found = scopes
-            .iter()
-            .position(|(scope, _)| Arc::ptr_eq(scope, &span.scope) || **scope == span.scope);
+        let found = scopes.iter().position(|(scope, _)| **scope == span.scope);
         let scope = found.unwrap_or_else(|| {
             scopes.push((&span.scope, Vec::new()));
             scopes.len() - 1

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use ::query::text::parse_go_duration_ns;
+use ::query::traceql::{self, MetricsRange, Query, Sample, Series};
 use axum::extract::State;
 use model::TimestampNs;
 use model::read::RangeNs;
-use ::query::text::parse_go_duration_ns;
-use ::query::traceql::{self, MetricsRange, Query, Sample, Series};
 
 use super::message::{key_values, search_metrics};
 use super::search::{parse, write_metrics};
@@ -93,9 +93,8 @@ pub(super) async fn range_query(State(app): App, parameters: Parameters) -> Answ
         None => MetricsRange::default_step_ns(range),
     };
     let range = MetricsRange { range, step_ns };
-    let found = run(&app, move |spans, context| {
-        traceql::query_range(&query, range, spans, context)
-    });
+    let found =
+        run(&app, move |spans, context| traceql::query_range(&query, range, spans, context));
     let json = write(&found.await?, |o, series| {
         o.key("samples").array(&series.samples, |json, sample: &Sample| {
             object(json, |o| {
@@ -115,9 +114,8 @@ fn ms(at: TimestampNs) -> i64 {
 pub(super) async fn instant(State(app): App, parameters: Parameters) -> Answer {
     let query = metrics_query(&parameters)?;
     let range = range(&app, &parameters)?;
-    let found = run(&app, move |spans, context| {
-        traceql::query_instant(&query, range, spans, context)
-    });
+    let found =
+        run(&app, move |spans, context| traceql::query_instant(&query, range, spans, context));
     let json = write(&found.await?, |o, series| {
         if let Some(sample) = series.samples.last() {
             double(o.key("value"), sample.value);

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use ::query::text::{parse_go_duration_ns, quote};
+use ::query::traceql::{self, Query};
 use axum::extract::State;
 use model::read::RangeNs;
 use proto::generated::tempopb;
-use ::query::text::{parse_go_duration_ns, quote};
-use ::query::traceql::{self, Query};
 
 use super::message::search_message;
 use super::wire::{key_value, object};

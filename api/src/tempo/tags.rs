@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::query::traceql::{self, Intrinsic, TagValue};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use model::read::AttributeScope;
-use ::query::traceql::{self, Intrinsic, TagValue};
 
 use super::wire::object;
 use super::{Answer, json_response, language_error, time_range};
@@ -32,10 +32,7 @@ const SCOPES: [(&str, Option<AttributeScope>); 6] = [
 ];
 
 /// The names of each scope that is asked for.
-async fn names(
-    app: &Shared,
-    parameters: &Parameters,
-) -> Result<Vec<(&'static str, Vec<String>)>> {
+async fn names(app: &Shared, parameters: &Parameters) -> Result<Vec<(&'static str, Vec<String>)>> {
     let wanted = parameters.get("scope").filter(|scope| !matches!(*scope, "none" | "all"));
     if let Some(scope) = wanted
         && !SCOPES.iter().any(|(name, _)| *name == scope)
@@ -48,7 +45,8 @@ async fn names(
     let stored: BTreeMap<AttributeScope, Vec<String>> = if wanted == Some("intrinsic") {
         BTreeMap::new()
     } else {
-        let run = app.runner.run(None, move |context, _| Ok(spans.attribute_names(range, context)?));
+        let run =
+            app.runner.run(None, move |context, _| Ok(spans.attribute_names(range, context)?));
         run.await?.into_iter().collect()
     };
     let scopes = SCOPES.iter().filter(|(name, _)| wanted.is_none_or(|wanted| wanted == *name));

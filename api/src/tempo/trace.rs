@@ -50,11 +50,7 @@ fn protobuf(message: &impl Message) -> Response {
 }
 
 /// A bare `Trace`, whose batches have their old name in JSON.
-pub(super) async fn v1(
-    State(app): App,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Answer {
+pub(super) async fn v1(State(app): App, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let Some((trace, _)) = find(&app, &id).await? else { return Ok(not_found()) };
     if wants_protobuf(&headers) {
         return Ok(protobuf(&trace));
@@ -67,11 +63,7 @@ pub(super) async fn v1(
 }
 
 /// A `TraceByIDResponse`. Its trace is always set: Grafana's plugin does not look before it reads.
-pub(super) async fn v2(
-    State(app): App,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Answer {
+pub(super) async fn v2(State(app): App, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     let Some((trace, inspected_bytes)) = find(&app, &id).await? else { return Ok(not_found()) };
     if wants_protobuf(&headers) {
         return Ok(protobuf(&tempopb::TraceByIdResponse {

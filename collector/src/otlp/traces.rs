@@ -84,7 +84,6 @@ impl<'a> Mapper<'a, '_> {
     }
 
     /// The outer result says that the request is broken, the inner that this span is.
-    #[expect(clippy::type_complexity, reason = "a private pair of reason and sentence")]
     fn row(
         &mut self,
         span: &SpanRef<'a>,

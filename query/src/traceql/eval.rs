@@ -76,11 +76,7 @@ pub(crate) fn run<'a>(pipeline: &'a Pipeline, view: &View<'a>) -> Vec<Spanset<'a
     run_from(pipeline, view, Spanset { spans, attributes: Vec::new() })
 }
 
-fn run_from<'a>(
-    pipeline: &'a Pipeline,
-    view: &View<'a>,
-    input: Spanset<'a>,
-) -> Vec<Spanset<'a>> {
+fn run_from<'a>(pipeline: &'a Pipeline, view: &View<'a>, input: Spanset<'a>) -> Vec<Spanset<'a>> {
     let mut sets = vec![input];
     for stage in &pipeline.stages {
         sets = run_stage(stage, view, sets);

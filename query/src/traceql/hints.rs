@@ -5,8 +5,8 @@
 //! another type, which a store that looks up the value could not see; the exception is
 //! `resource.service.name`, which is always a string.
 
-use model::read::{AttributeScope, SpanHint};
 use model::Value;
+use model::read::{AttributeScope, SpanHint};
 
 use super::ast::{
     Comparison, Field, FieldExpr, Intrinsic, Literal, Pipeline, Returned, SpansetExpr, SpansetOp,
@@ -82,9 +82,11 @@ fn exists(field: &Field, hints: &mut Vec<SpanHint>) {
 
 fn of_comparison(field: &Field, op: Comparison, literal: &Literal, hints: &mut Vec<SpanHint>) {
     match (field, op, literal) {
-        (Field::Attribute(AttributeScope::Resource, name), Comparison::Equal, Literal::Str(text))
-            if name == "service.name" =>
-        {
+        (
+            Field::Attribute(AttributeScope::Resource, name),
+            Comparison::Equal,
+            Literal::Str(text),
+        ) if name == "service.name" => {
             let value = Value::Str(text.clone());
             hints.push(SpanHint::AttributeEquals(AttributeScope::Resource, name.clone(), value));
         }

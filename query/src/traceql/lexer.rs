@@ -100,7 +100,11 @@ impl<'a> Lexer<'a> {
                 let symbol = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol));
                 let Some(symbol) = symbol else {
                     let end = self.at + first.len_utf8();
-                    return Err(self.error(self.at, end, format!("unexpected character {first:?}")));
+                    return Err(self.error(
+                        self.at,
+                        end,
+                        format!("unexpected character {first:?}"),
+                    ));
                 };
                 self.at += symbol.len();
                 Ok(Token::Symbol(symbol))
@@ -231,11 +235,8 @@ impl<'a> Lexer<'a> {
             }
         }
         let is_unit = |c: char| c.is_alphanumeric() || matches!(c, '.' | '\u{b5}' | '_');
-        let unit: usize = self.rest()[length..]
-            .chars()
-            .take_while(|c| is_unit(*c))
-            .map(char::len_utf8)
-            .sum();
+        let unit: usize =
+            self.rest()[length..].chars().take_while(|c| is_unit(*c)).map(char::len_utf8).sum();
         let text = &self.rest()[..length + unit];
         self.at += text.len();
         let token = if unit > 0 {
@@ -246,7 +247,11 @@ impl<'a> Lexer<'a> {
             text.parse().ok().map(Token::Int)
         };
         token.ok_or_else(|| {
-            self.error(start, self.at, format!("{text:?} is no number and no duration, or too large"))
+            self.error(
+                start,
+                self.at,
+                format!("{text:?} is no number and no duration, or too large"),
+            )
         })
     }
 }

@@ -23,8 +23,11 @@ use super::view::View;
 /// Points that a range query may have.
 const POINTS_MAX: i64 = 11_000;
 
-/// Series that a query may hold.
+/// Series that a query may hold, if they are short.
 const SERIES_MAX: usize = 10_000;
+
+/// Points of all series together.
+const CELLS_MAX: usize = 20_000_000;
 
 /// The steps that Tempo chooses from, in seconds.
 const STEPS_S: [i64; 6] = [1, 5, 15, 60, 300, 3600];
@@ -43,8 +46,8 @@ impl MetricsRange {
     pub fn default_step_ns(range: RangeNs) -> i64 {
         let length = range.end.0.saturating_sub(range.start.0);
         let wanted = length / 240;
-        let steps = STEPS_S.iter().map(|seconds| seconds * 1_000_000_000);
-        steps.clone().find(|step| *step >= wanted).or_else(|| steps.last()).unwrap_or(1)
+        let seconds = STEPS_S.iter().find(|seconds| *seconds * 1_000_000_000 >= wanted);
+        seconds.unwrap_or(&STEPS_S[STEPS_S.len() - 1]) * 1_000_000_000
     }
 }
 
@@ -178,7 +181,9 @@ impl Run<'_> {
         Ok(match expr {
             MetricsExpr::Number(value) => math::Operand::Number(*value),
             MetricsExpr::First {
-                pipeline, function: Function::Compare { filter, top, window }, ..
+                pipeline,
+                function: Function::Compare { filter, top, window },
+                ..
             } => math::Operand::Rows(self.compare(pipeline, filter, *top, *window)?),
             MetricsExpr::First { pipeline, function, by } => {
                 math::Operand::Rows(self.first(pipeline, function, by)?)
@@ -242,8 +247,9 @@ impl Run<'_> {
                 accumulator.add(step, measured);
                 return Ok(());
             }
-            if groups.len() >= SERIES_MAX {
-                return Err(Error::TooManySeries { series_max: SERIES_MAX });
+            let series_max = SERIES_MAX.min(CELLS_MAX / self.steps.count);
+            if groups.len() >= series_max {
+                return Err(Error::TooManySeries { series_max });
             }
             let mut accumulator = Accumulator::new(function, self.steps.count);
             accumulator.add(step, measured);
@@ -254,11 +260,12 @@ impl Run<'_> {
         let groups: BTreeMap<_, _> = groups.into_iter().collect();
         let mut rows = Vec::new();
         for (values, accumulator) in groups.into_values() {
-            let labels: Vec<(String, Value)> =
-                by.iter().map(Field::label).zip(values).collect();
+            let labels: Vec<(String, Value)> = by.iter().map(Field::label).zip(values).collect();
             accumulator.finish(function, labels, self.steps.step, &mut rows);
         }
-        if rows.is_empty() && by.is_empty() && matches!(function, Function::Rate | Function::CountOverTime)
+        if rows.is_empty()
+            && by.is_empty()
+            && matches!(function, Function::Rate | Function::CountOverTime)
         {
             // Nothing happened, and it is known that nothing did.
             let values = vec![0.0; self.steps.count];

@@ -3,12 +3,15 @@
 //! Binary operators are parsed by precedence. As in Tempo `&&` and `||` bind equally and from the
 //! left, in filters and between spansets. Types are checked where a node is made.
 
-use model::span::{SpanKind, StatusCode};
+mod fields;
+mod metrics;
+
 use model::read::AttributeScope;
 
+use self::metrics::is_metrics_function;
 use super::ast::{
-    AggregateOp, Arithmetic, Comparison, Field, FieldExpr, Function, Intrinsic, Literal,
-    MetricsExpr, Pipeline, Query, Root, SpansetExpr, SpansetOp, Stage, Type,
+    AggregateOp, Arithmetic, Comparison, Field, FieldExpr, Intrinsic, Literal, MetricsExpr,
+    Pipeline, Query, Root, SpansetExpr, SpansetOp, Stage, Type,
 };
 use super::error::{Error, Result};
 use super::lexer::{Placed, Token, lex};
@@ -44,9 +47,9 @@ pub fn parse_field(text: &str) -> Option<Field> {
     }
     match &first.token {
         Token::Field(field) => Some(field.clone()),
-        Token::Word(word) => Intrinsic::from_bare(word)
-            .map(Field::Intrinsic)
-            .or_else(|| legacy_field(text)),
+        Token::Word(word) => {
+            Intrinsic::from_bare(word).map(Field::Intrinsic).or_else(|| legacy_field(text))
+        }
         _ => legacy_field(text),
     }
 }
@@ -76,9 +79,7 @@ pub fn parse_lenient(text: &str) -> Option<Query> {
     }
     let text = text.get(..QUERY_BYTES_MAX.min(text.len()))?;
     let (tokens, _) = lex(text);
-    let is_plain = |placed: &Placed| {
-        !matches!(placed.token, Token::Symbol("||" | "!" | "(" | "|"))
-    };
+    let is_plain = |placed: &Placed| !matches!(placed.token, Token::Symbol("||" | "!" | "(" | "|"));
     if !tokens.iter().all(is_plain) {
         return None;
     }
@@ -114,17 +115,6 @@ enum Node {
     Pipeline(Pipeline),
     Metrics(MetricsExpr),
     Number(f64),
-}
-
-/// An expression over a span with what was found out about it.
-struct Checked {
-    expr: FieldExpr,
-    value_type: Type,
-    /// Whether a span can change its value.
-    has_field: bool,
-    start: usize,
-    end: usize,
-    depth: usize,
 }
 
 struct Parser<'a> {
@@ -335,13 +325,7 @@ impl Parser<'_> {
         }
     }
 
-    fn join(
-        &self,
-        left: Node,
-        symbol: &str,
-        right: Node,
-        place: (usize, usize),
-    ) -> Result<Node> {
+    fn join(&self, left: Node, symbol: &str, right: Node, place: (usize, usize)) -> Result<Node> {
         match (left, right) {
             (Node::Spanset(left), Node::Spanset(right)) => {
                 let op = SpansetOp::from_symbol(symbol)
@@ -349,9 +333,8 @@ impl Parser<'_> {
                 let (left, right) = (Box::new(left), Box::new(right));
                 Ok(Node::Spanset(SpansetExpr::Binary { op, left, right }))
             }
-            (Node::Spanset(_), _) | (_, Node::Spanset(_)) => {
-                Err(self.syntax(place, format!("{symbol:?} can not join spansets with series or numbers")))
-            }
+            (Node::Spanset(_), _) | (_, Node::Spanset(_)) => Err(self
+                .syntax(place, format!("{symbol:?} can not join spansets with series or numbers"))),
             (left, right) => {
                 let op = Arithmetic::from_symbol(symbol)
                     .ok_or_else(|| self.syntax(place, "expected an arithmetic operator"))?;
@@ -515,7 +498,8 @@ impl Parser<'_> {
             let inner = self.nested(|parser| parser.field_expression(0))?;
             let place = (inner.start, inner.end);
             if !matches!(inner.value_type, Type::Number | Type::Any) {
-                let message = format!("an aggregate needs numbers, this is {}", inner.value_type.name());
+                let message =
+                    format!("an aggregate needs numbers, this is {}", inner.value_type.name());
                 return Err(self.type_error(place, message));
             }
             if !inner.has_field {
@@ -548,392 +532,6 @@ impl Parser<'_> {
         let value = self.constant(true)?;
         Ok(Stage::Aggregate { op, operand, text, comparison, value })
     }
-
-    /// Arithmetic over numbers. Durations are nanoseconds.
-    fn constant(&mut self, is_ns: bool) -> Result<f64> {
-        self.constant_binary(0, is_ns)
-    }
-
-    fn constant_binary(&mut self, precedence_min: u8, is_ns: bool) -> Result<f64> {
-        let mut left = self.constant_primary(is_ns)?;
-        loop {
-            let Token::Symbol(symbol) = *self.token() else { return Ok(left) };
-            let precedence = match symbol {
-                "+" | "-" => 1,
-                "*" | "/" | "%" => 2,
-                "^" => 3,
-                _ => return Ok(left),
-            };
-            if precedence <= precedence_min {
-                return Ok(left);
-            }
-            self.advance();
-            let right = self.nested(|parser| parser.constant_binary(precedence, is_ns))?;
-            let op = Arithmetic::from_symbol(symbol).unwrap_or(Arithmetic::Add);
-            left = op.apply(left, right);
-        }
-    }
-
-    fn constant_primary(&mut self, is_ns: bool) -> Result<f64> {
-        let value = match *self.token() {
-            Token::Int(number) => number as f64,
-            Token::Float(number) => number,
-            Token::Duration(ns) if is_ns => ns as f64,
-            Token::Duration(ns) => ns as f64 / 1e9,
-            Token::Symbol("-") => {
-                self.advance();
-                return self.nested(|parser| parser.constant_primary(is_ns)).map(|value| -value);
-            }
-            Token::Symbol("(") => {
-                self.advance();
-                let value = self.nested(|parser| parser.constant_binary(0, is_ns))?;
-                self.expect(")")?;
-                return Ok(value);
-            }
-            _ => return Err(self.unexpected("a number or a duration")),
-        };
-        self.advance();
-        Ok(value)
-    }
-
-    fn metrics_function(&mut self, pipeline: Pipeline) -> Result<MetricsExpr> {
-        let Token::Word(word) = self.token().clone() else {
-            return Err(self.unexpected("a function"));
-        };
-        self.advance();
-        self.expect("(")?;
-        let function = match word.as_str() {
-            "rate" => Function::Rate,
-            "count_over_time" => Function::CountOverTime,
-            "min_over_time" => Function::MinOverTime(self.field()?),
-            "max_over_time" => Function::MaxOverTime(self.field()?),
-            "avg_over_time" => Function::AvgOverTime(self.field()?),
-            "sum_over_time" => Function::SumOverTime(self.field()?),
-            "histogram_over_time" => Function::HistogramOverTime(self.field()?),
-            "quantile_over_time" => {
-                let field = self.field()?;
-                let mut quantiles = Vec::new();
-                while self.take(",") {
-                    quantiles.push(match *self.token() {
-                        Token::Int(number) => number as f64,
-                        Token::Float(number) => number,
-                        _ => return Err(self.unexpected("a quantile")),
-                    });
-                    self.advance();
-                }
-                if quantiles.is_empty() {
-                    return Err(self.unexpected("\",\" and a quantile"));
-                }
-                Function::QuantileOverTime(field, quantiles)
-            }
-            _ => self.compare_arguments()?,
-        };
-        self.expect(")")?;
-        let mut by = Vec::new();
-        if self.is_word("by") && !matches!(function, Function::Compare { .. }) {
-            self.advance();
-            self.expect("(")?;
-            by = self.field_list()?;
-        }
-        Ok(MetricsExpr::First { pipeline, function, by })
-    }
-
-    fn compare_arguments(&mut self) -> Result<Function> {
-        let filter = self.filter()?;
-        let mut numbers = Vec::new();
-        while numbers.len() < 3 && self.take(",") {
-            let Token::Int(number) = *self.token() else {
-                return Err(self.unexpected("a whole number"));
-            };
-            numbers.push(number);
-            self.advance();
-        }
-        let (top, window) = match numbers[..] {
-            [] => (10, None),
-            [top] => (top, None),
-            [top, start, end] => (top, Some((start, end))),
-            _ => return Err(self.unexpected("\",\" and the end of the window")),
-        };
-        let top = usize::try_from(top).unwrap_or(10).max(1);
-        Ok(Function::Compare { filter, top, window })
-    }
-
-    /// `topk`, `bottomk` and comparisons, in any order.
-    fn second_stages(&mut self, first: MetricsExpr) -> Result<MetricsExpr> {
-        let mut expr = first;
-        let mut links = 0;
-        loop {
-            let place = self.place();
-            links += 1;
-            if self.depth + links > DEPTH_MAX {
-                return Err(self.too_deep());
-            }
-            if self.is("|") {
-                self.advance();
-                let largest = match self.token() {
-                    Token::Word(word) if word == "topk" => true,
-                    Token::Word(word) if word == "bottomk" => false,
-                    _ => return Err(self.unexpected("topk or bottomk")),
-                };
-                self.advance();
-                self.expect("(")?;
-                let Token::Int(count) = *self.token() else {
-                    return Err(self.unexpected("a whole number"));
-                };
-                if count == 0 {
-                    return Err(self.type_error(self.place(), "the number of series must not be zero"));
-                }
-                self.advance();
-                self.expect(")")?;
-                self.refuse_compare(&expr, place)?;
-                let count = usize::try_from(count).unwrap_or(usize::MAX);
-                expr = MetricsExpr::Top { operand: Box::new(expr), count, largest };
-                continue;
-            }
-            let comparison = match self.token() {
-                Token::Symbol(symbol) => Comparison::from_symbol(symbol),
-                _ => None,
-            };
-            let Some(comparison) = comparison else { return Ok(expr) };
-            self.advance();
-            let value = self.constant(false)?;
-            self.refuse_compare(&expr, place)?;
-            expr = MetricsExpr::Filter { operand: Box::new(expr), comparison, value };
-        }
-    }
-
-    fn refuse_compare(&self, expr: &MetricsExpr, place: (usize, usize)) -> Result<()> {
-        if expr.has_compare() {
-            return Err(self.type_error(place, "nothing can follow compare()"));
-        }
-        Ok(())
-    }
-
-    fn field_expression(&mut self, precedence_min: u8) -> Result<Checked> {
-        let mut left = self.field_unary()?;
-        loop {
-            let Token::Symbol(symbol) = *self.token() else { return Ok(left) };
-            let precedence = match symbol {
-                "&&" | "||" => 1,
-                "=" | "!=" | ">" | ">=" | "<" | "<=" | "=~" | "!~" => 2,
-                "+" | "-" => 3,
-                "*" | "/" | "%" => 5,
-                "^" => 6,
-                _ => return Ok(left),
-            };
-            if precedence <= precedence_min {
-                return Ok(left);
-            }
-            let place = self.place();
-            self.advance();
-            // The power binds from the right.
-            let right_min = if symbol == "^" { precedence - 1 } else { precedence };
-            let right = self.nested(|parser| parser.field_expression(right_min))?;
-            left = self.make_binary(left, symbol, right, place)?;
-            if left.depth + self.depth > DEPTH_MAX {
-                return Err(self.too_deep());
-            }
-        }
-    }
-
-    fn field_unary(&mut self) -> Result<Checked> {
-        let (start, _) = self.place();
-        if self.take("!") {
-            let inner = self.nested(|parser| parser.field_expression(4))?;
-            self.require_bool(&inner, "\"!\"")?;
-            return Ok(Checked {
-                expr: FieldExpr::Not(Box::new(inner.expr)),
-                value_type: Type::Bool,
-                has_field: inner.has_field,
-                start,
-                end: inner.end,
-                depth: inner.depth + 1,
-            });
-        }
-        if self.take("-") {
-            let inner = self.nested(|parser| parser.field_expression(3))?;
-            self.require_number(&inner, "\"-\"")?;
-            return Ok(Checked {
-                expr: FieldExpr::Negate(Box::new(inner.expr)),
-                value_type: Type::Number,
-                has_field: inner.has_field,
-                start,
-                end: inner.end,
-                depth: inner.depth + 1,
-            });
-        }
-        self.field_primary()
-    }
-
-    fn field_primary(&mut self) -> Result<Checked> {
-        let (start, end) = self.place();
-        if self.take("(") {
-            let mut inner = self.nested(|parser| parser.field_expression(0))?;
-            self.expect(")")?;
-            inner.start = start;
-            inner.end = self.previous_end();
-            return Ok(inner);
-        }
-        let is_field = match self.token() {
-            Token::Field(_) | Token::ParentField => true,
-            Token::Word(word) => word == "parent" || Intrinsic::from_bare(word).is_some(),
-            _ => false,
-        };
-        if is_field {
-            let field = self.field()?;
-            let value_type = field.value_type();
-            let expr = FieldExpr::Field(field);
-            return Ok(Checked { expr, value_type, has_field: true, start, end, depth: 1 });
-        }
-        match self.literal()? {
-            Some(literal) => {
-                let value_type = literal.value_type();
-                let expr = FieldExpr::Literal(literal);
-                Ok(Checked { expr, value_type, has_field: false, start, end, depth: 1 })
-            }
-            None => Err(self.unexpected("an attribute, an intrinsic or a value")),
-        }
-    }
-
-    fn literal(&mut self) -> Result<Option<Literal>> {
-        let literal = match self.token() {
-            Token::Int(number) => Literal::Int(*number),
-            Token::Float(number) => Literal::Float(*number),
-            Token::Duration(ns) => Literal::Duration(*ns),
-            Token::Str(text) => Literal::Str(text.clone()),
-            Token::Word(word) => match word.as_str() {
-                "true" => Literal::Bool(true),
-                "false" => Literal::Bool(false),
-                "nil" => Literal::Nil,
-                "minInt" => Literal::Int(i64::MIN),
-                "maxInt" => Literal::Int(i64::MAX),
-                word => {
-                    let status = StatusCode::ALL.iter().find(|code| code.as_str() == word);
-                    let kind = SpanKind::ALL.iter().find(|kind| kind.as_str() == word);
-                    match (status, kind) {
-                        (Some(code), _) => Literal::Status(*code),
-                        (_, Some(kind)) => Literal::Kind(*kind),
-                        _ => return Ok(None),
-                    }
-                }
-            },
-            _ => return Ok(None),
-        };
-        self.advance();
-        Ok(Some(literal))
-    }
-
-    fn require_bool(&self, operand: &Checked, operator: &str) -> Result<()> {
-        if matches!(operand.value_type, Type::Bool | Type::Any) {
-            return Ok(());
-        }
-        let message = format!("{operator} needs booleans, this is {}", operand.value_type.name());
-        Err(self.type_error((operand.start, operand.end), message))
-    }
-
-    fn require_number(&self, operand: &Checked, operator: &str) -> Result<()> {
-        if matches!(operand.value_type, Type::Number | Type::Any) {
-            return Ok(());
-        }
-        let message = format!("{operator} needs numbers, this is {}", operand.value_type.name());
-        Err(self.type_error((operand.start, operand.end), message))
-    }
-
-    fn make_binary(
-        &self,
-        left: Checked,
-        symbol: &'static str,
-        right: Checked,
-        place: (usize, usize),
-    ) -> Result<Checked> {
-        let operator = format!("{symbol:?}");
-        let mut depth = left.depth.max(right.depth) + 1;
-        let (start, end) = (left.start, right.end);
-        let has_field = left.has_field || right.has_field;
-        let mut value_type = Type::Bool;
-        let expr = if let Some(op) = Arithmetic::from_symbol(symbol) {
-            self.require_number(&left, &operator)?;
-            self.require_number(&right, &operator)?;
-            value_type = Type::Number;
-            let (left, right) = (Box::new(left.expr), Box::new(right.expr));
-            FieldExpr::Arithmetic { op, left, right }
-        } else if matches!(symbol, "&&" | "||") {
-            self.require_bool(&left, &operator)?;
-            self.require_bool(&right, &operator)?;
-            let all = symbol == "&&";
-            match left.expr {
-                FieldExpr::Logical { all: same, mut operands } if same == all => {
-                    depth = left.depth.max(right.depth + 1);
-                    operands.push(right.expr);
-                    FieldExpr::Logical { all, operands }
-                }
-                first => FieldExpr::Logical { all, operands: vec![first, right.expr] },
-            }
-        } else if matches!(symbol, "=~" | "!~") {
-            self.make_match(left, symbol == "!~", right)?
-        } else {
-            let op = Comparison::from_symbol(symbol)
-                .ok_or_else(|| self.syntax(place, "expected an operator"))?;
-            self.make_comparison(left, op, right, place)?
-        };
-        Ok(Checked { expr, value_type, has_field, start, end, depth })
-    }
-
-    fn make_match(&self, left: Checked, negated: bool, right: Checked) -> Result<FieldExpr> {
-        if !matches!(left.value_type, Type::Str | Type::Any) {
-            let found = left.value_type.name();
-            let message = format!("a regular expression matches strings, this is {found}");
-            return Err(self.type_error((left.start, left.end), message));
-        }
-        let place = (right.start, right.end);
-        let FieldExpr::Literal(Literal::Str(pattern)) = right.expr else {
-            return Err(self.type_error(place, "a regular expression must be a string"));
-        };
-        let regex = model::matcher::anchored_regex(&pattern).map_err(|error| {
-            // The message of the crate draws the pattern over several lines; the last one says why.
-            let last = error.message().lines().last().unwrap_or("");
-            let why = last.trim_start_matches("error: ");
-            self.type_error(place, format!("bad regular expression {pattern:?}: {why}"))
-        })?;
-        Ok(FieldExpr::Match { negated, operand: Box::new(left.expr), regex })
-    }
-
-    fn make_comparison(
-        &self,
-        left: Checked,
-        op: Comparison,
-        right: Checked,
-        place: (usize, usize),
-    ) -> Result<FieldExpr> {
-        if left.value_type == Type::Nil || right.value_type == Type::Nil {
-            let operand = if right.value_type == Type::Nil { left } else { right };
-            let is_attribute = match &operand.expr {
-                // Tempo takes `nil != name`; only equality with nil can never hold.
-                FieldExpr::Field(field) => op == Comparison::NotEqual || !field.is_always_there(),
-                _ => false,
-            };
-            if op.is_ordering() || !is_attribute {
-                let message = "only attributes that may be missing compare with nil, by = and !=";
-                return Err(self.type_error(place, message));
-            }
-            let exists = op == Comparison::NotEqual;
-            return Ok(FieldExpr::Exists { operand: Box::new(operand.expr), exists });
-        }
-        let fits = left.value_type == right.value_type
-            || left.value_type == Type::Any
-            || right.value_type == Type::Any;
-        if !fits {
-            let (l, r) = (left.value_type.name(), right.value_type.name());
-            return Err(self.type_error(place, format!("can not compare {l} with {r}")));
-        }
-        let has_no_order = |value_type| matches!(value_type, Type::Bool | Type::Status | Type::Kind);
-        if op.is_ordering() && (has_no_order(left.value_type) || has_no_order(right.value_type)) {
-            let of = if has_no_order(left.value_type) { left } else { right };
-            let message = format!("{} has no order", of.value_type.name());
-            return Err(self.type_error(place, message));
-        }
-        Ok(FieldExpr::Compare { op, left: Box::new(left.expr), right: Box::new(right.expr) })
-    }
 }
 
 fn aggregate(word: &str) -> Option<AggregateOp> {
@@ -945,19 +543,4 @@ fn aggregate(word: &str) -> Option<AggregateOp> {
         "sum" => AggregateOp::Sum,
         _ => return None,
     })
-}
-
-fn is_metrics_function(word: &str) -> bool {
-    matches!(
-        word,
-        "rate"
-            | "count_over_time"
-            | "min_over_time"
-            | "max_over_time"
-            | "avg_over_time"
-            | "sum_over_time"
-            | "quantile_over_time"
-            | "histogram_over_time"
-            | "compare"
-    )
 }

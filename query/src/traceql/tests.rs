@@ -8,13 +8,13 @@ mod yaml;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use model::read::{AttributeScope, RangeNs, SpanRequest};
+use model::read::{AttributeScope, RangeNs, SpanHint, SpanRequest};
 use model::span::{Attributes, Event, Link, Resource, Scope, Span, SpanKind, StatusCode, Trace};
 use model::{QueryContext, SpanId, SpanSource, TimestampNs, TraceId, Value};
 
 use super::*;
 
-/// Traces in a list; takes no hints but checks that they are true of what a query finds.
+/// Traces in a list. It leaves out all that the hints allow, so that wrong hints lose results.
 #[derive(Default)]
 struct MemorySource(Vec<Trace>);
 
@@ -27,7 +27,8 @@ impl SpanSource for MemorySource {
     ) -> model::Result<()> {
         for trace in self.0.iter().rev() {
             context.charge(trace.spans.len() as u64, 1)?;
-            if trace.spans.iter().any(|span| request.range.contains(span.start))
+            if request.hints.iter().all(|hint| satisfies(trace, hint))
+                && trace.spans.iter().any(|span| request.range.contains(span.start))
                 && visit(trace.clone()).is_break()
             {
                 break;
@@ -64,6 +65,29 @@ impl SpanSource for MemorySource {
         let values = values.filter(|(key, _)| key == name).map(|(_, value)| value.clone());
         Ok(values.take(limit).collect())
     }
+}
+
+fn satisfies(trace: &Trace, hint: &SpanHint) -> bool {
+    let lists = |span: &Span, scope: AttributeScope| match scope {
+        AttributeScope::Span => vec![span.attributes.clone()],
+        AttributeScope::Resource => vec![span.resource.attributes.clone()],
+        AttributeScope::Any => vec![span.attributes.clone(), span.resource.attributes.clone()],
+        AttributeScope::Instrumentation => vec![span.scope.attributes.clone()],
+        AttributeScope::Event => span.events.iter().map(|e| e.attributes.clone()).collect(),
+        AttributeScope::Link => span.links.iter().map(|l| l.attributes.clone()).collect(),
+    };
+    trace.spans.iter().any(|span| match hint {
+        SpanHint::AttributeEquals(scope, name, value) => {
+            lists(span, *scope).concat().iter().any(|(n, v)| n == name && v == value)
+        }
+        SpanHint::AttributeExists(scope, name) => {
+            lists(span, *scope).concat().iter().any(|(n, _)| n == name)
+        }
+        SpanHint::NameEquals(name) => span.name == *name,
+        SpanHint::StatusEquals(code) => span.status == *code,
+        SpanHint::KindEquals(kind) => span.kind == *kind,
+        SpanHint::DurationAtLeast(ns) => span.duration_ns() >= *ns,
+    })
 }
 
 fn found(source: &MemorySource, query: &str) -> Result<SearchResult> {

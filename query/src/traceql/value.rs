@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use model::span::{SpanKind, StatusCode};
 use model::Value;
+use model::span::{SpanKind, StatusCode};
 use regex::Regex;
 
 use super::ast::{Comparison, Literal};
@@ -96,7 +96,9 @@ fn order(left: &Cell<'_>, right: &Cell<'_>) -> Option<Option<Ordering>> {
         (Cell::Bool(l), Cell::Bool(r)) => Some(Some(l.cmp(r))),
         (Cell::Status(l), Cell::Status(r)) => Some(Some(l.cmp(r))),
         (Cell::Kind(l), Cell::Kind(r)) => Some(Some(l.cmp(r))),
-        (Cell::Int(l) | Cell::Duration(l), Cell::Int(r) | Cell::Duration(r)) => Some(Some(l.cmp(r))),
+        (Cell::Int(l) | Cell::Duration(l), Cell::Int(r) | Cell::Duration(r)) => {
+            Some(Some(l.cmp(r)))
+        }
         (l, r) => Some(l.number()?.partial_cmp(&r.number()?)),
     }
 }

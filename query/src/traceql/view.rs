@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use model::span::Attributes;
 use model::read::AttributeScope;
+use model::span::Attributes;
 use model::span::{Span, Trace};
 use rustc_hash::FxHashMap;
 
@@ -46,12 +46,7 @@ fn flat<'a>(cells: impl Iterator<Item = Cell<'a>>) -> Cell<'a> {
 
 impl<'a> View<'a> {
     pub(crate) fn new(trace: &'a Trace) -> Self {
-        View {
-            trace,
-            root: trace.root(),
-            duration: OnceCell::new(),
-            structure: OnceCell::new(),
-        }
+        View { trace, root: trace.root(), duration: OnceCell::new(), structure: OnceCell::new() }
     }
 
     pub(crate) fn structure(&self) -> &Structure {
@@ -109,19 +104,21 @@ impl<'a> View<'a> {
             Intrinsic::TraceId => Cell::Str(Cow::Owned(self.trace.id.to_string())),
             Intrinsic::TraceDuration => Cell::Duration(self.duration()),
             Intrinsic::RootName => text(self.root.map_or("", |root| &root.name)),
-            Intrinsic::RootService => text(self.root.map_or("", |root| root.resource.service_name())),
+            Intrinsic::RootService => {
+                text(self.root.map_or("", |root| root.resource.service_name()))
+            }
             Intrinsic::EventName => flat(span.events.iter().map(|event| text(&event.name))),
             Intrinsic::EventTimeSinceStart => flat(
                 span.events
                     .iter()
                     .map(|event| Cell::Duration(event.at.0.saturating_sub(span.start.0))),
             ),
-            Intrinsic::LinkTraceId => flat(
-                span.links.iter().map(|link| Cell::Str(Cow::Owned(link.trace_id.to_string()))),
-            ),
-            Intrinsic::LinkSpanId => flat(
-                span.links.iter().map(|link| Cell::Str(Cow::Owned(link.span_id.to_string()))),
-            ),
+            Intrinsic::LinkTraceId => {
+                flat(span.links.iter().map(|link| Cell::Str(Cow::Owned(link.trace_id.to_string()))))
+            }
+            Intrinsic::LinkSpanId => {
+                flat(span.links.iter().map(|link| Cell::Str(Cow::Owned(link.span_id.to_string()))))
+            }
             Intrinsic::InstrumentationName => text(&span.scope.name),
             Intrinsic::InstrumentationVersion => text(&span.scope.version),
         }

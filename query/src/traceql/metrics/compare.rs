@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use model::read::AttributeScope;
 use model::Value;
+use model::read::AttributeScope;
 
-use super::{Row, Run, SERIES_MAX};
+use super::{CELLS_MAX, Row, Run, SERIES_MAX};
 use crate::traceql::ast::{Field, FieldExpr, Intrinsic, Pipeline};
 use crate::traceql::error::{Error, Result};
 use crate::traceql::eval;
@@ -91,8 +91,9 @@ impl Run<'_> {
                 held += usize::from(side.entry(label).or_default().add(&value, step, steps));
             }
             // Values of ids are many, and only the most frequent are shown in the end.
-            if held > 20 * SERIES_MAX {
-                return Err(Error::TooManySeries { series_max: 20 * SERIES_MAX });
+            let series_max = (20 * SERIES_MAX).min(CELLS_MAX / steps);
+            if held > series_max {
+                return Err(Error::TooManySeries { series_max });
             }
             Ok(())
         })?;

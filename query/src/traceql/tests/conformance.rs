@@ -25,7 +25,6 @@ fn read(name: &str) -> Option<Yaml> {
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the outcome of a ratchet is for people to read")]
 fn report(line: &str) {
     eprintln!("traceql conformance: {line}");
 }
@@ -36,7 +35,11 @@ fn ratchet(group: &str, passed_min: usize, outcomes: Vec<Result<(), String>>) {
     let passed = outcomes.len() - failures.len();
     report(&format!("{group}: passed {passed}, failed {}", failures.len()));
     failures.iter().for_each(|failure| report(&format!("{group}: {failure}")));
-    assert!(passed >= passed_min, "{group}: {passed} of {} passed, {passed_min} must", outcomes.len());
+    assert!(
+        passed >= passed_min,
+        "{group}: {passed} of {} passed, {passed_min} must",
+        outcomes.len()
+    );
 }
 
 #[test]

@@ -32,7 +32,10 @@ fn errors_name_the_place_what_was_found_and_what_was_expected() {
             "{ } | rate() | sum(x)",
             "1:16 (offset 15): syntax error: found \"sum\", expected topk or bottomk",
         ),
-        ("", "1:1 (offset 0): syntax error: found the end of the query, expected a spanset such as { }"),
+        (
+            "",
+            "1:1 (offset 0): syntax error: found the end of the query, expected a spanset such as { }",
+        ),
     ] {
         assert_eq!(message(query), wanted);
     }
@@ -54,10 +57,13 @@ fn depth_and_length_are_bounded_but_long_chains_are_not() {
 
 #[test]
 fn and_and_or_bind_equally_from_the_left() {
-    let source = MemorySource(vec![trace(1, vec![
-        span(1, 0, "a", &[("a", Value::Bool(true))]),
-        span(2, 1, "b", &[("b", Value::Bool(true))]),
-    ])]);
+    let source = MemorySource(vec![trace(
+        1,
+        vec![
+            span(1, 0, "a", &[("a", Value::Bool(true))]),
+            span(2, 1, "b", &[("b", Value::Bool(true))]),
+        ],
+    )]);
     // (a || b) && c, as in Tempo, and not a || (b && c).
     assert!(found_names(&source, "{ .a || .b && .c }").is_empty());
     assert_eq!(found_names(&source, "{ .a || (.b && .c) }"), ["a"]);
@@ -77,7 +83,12 @@ fn relations_follow_parent_ids_also_below_a_missing_root_and_in_circles() {
 
 #[test]
 fn nested_set_numbers_count_down_and_up_the_tree() {
-    let spans = vec![span(1, 0, "r", &[]), span(2, 1, "a", &[]), span(3, 2, "b", &[]), span(4, 1, "c", &[])];
+    let spans = vec![
+        span(1, 0, "r", &[]),
+        span(2, 1, "a", &[]),
+        span(3, 2, "b", &[]),
+        span(4, 1, "c", &[]),
+    ];
     let source = MemorySource(vec![trace(1, spans)]);
     let result =
         found(&source, "{ } | select(nestedSetLeft, nestedSetRight, nestedSetParent)").unwrap();
@@ -106,24 +117,27 @@ fn results_show_mentioned_fields_groups_aggregates_and_services() {
     assert_eq!(found.services[""], ServiceStats { spans: 2, errors: 1 });
     assert_eq!(found.sets.len(), 2);
     let text = |text: &str| Value::Str(text.into());
-    assert_eq!(found.sets[1], SpanSetMatch {
-        matched: 1,
-        spans: vec![SpanMatch {
-            id: span_id(2),
-            name: "a".into(),
-            start: TimestampNs(2_000_000),
-            duration_ns: 500_000,
+    assert_eq!(
+        found.sets[1],
+        SpanSetMatch {
+            matched: 1,
+            spans: vec![SpanMatch {
+                id: span_id(2),
+                name: "a".into(),
+                start: TimestampNs(2_000_000),
+                duration_ns: 500_000,
+                attributes: vec![
+                    ("n".into(), Value::Int(2)),
+                    ("status".into(), text("error")),
+                    ("kind".into(), text("unspecified")),
+                ],
+            }],
             attributes: vec![
-                ("n".into(), Value::Int(2)),
-                ("status".into(), text("error")),
-                ("kind".into(), text("unspecified")),
+                ("by(status)".into(), text("error")),
+                ("avg(duration)".into(), text("500\u{b5}s")),
             ],
-        }],
-        attributes: vec![
-            ("by(status)".into(), text("error")),
-            ("avg(duration)".into(), text("500\u{b5}s")),
-        ],
-    });
+        }
+    );
     assert_eq!((result.inspected_traces, result.inspected_spans), (1, 2));
 }
 
@@ -202,8 +216,15 @@ fn series_have_a_point_for_each_interval_that_ends_in_it() {
             .iter()
             .map(|series| {
                 let labels = series.labels.iter().map(|(k, v)| format!("{k}={v}"));
-                let samples = series.samples.iter().map(|s| format!("{}:{}", s.at.0 / 1_000_000_000, s.value));
-                format!("{} {}", labels.collect::<Vec<_>>().join(","), samples.collect::<Vec<_>>().join(" "))
+                let samples = series
+                    .samples
+                    .iter()
+                    .map(|s| format!("{}:{}", s.at.0 / 1_000_000_000, s.value));
+                format!(
+                    "{} {}",
+                    labels.collect::<Vec<_>>().join(","),
+                    samples.collect::<Vec<_>>().join(" ")
+                )
             })
             .collect()
     };
@@ -212,13 +233,23 @@ fn series_have_a_point_for_each_interval_that_ends_in_it() {
     assert_eq!(run("{} | sum_over_time(.n)"), ["__name__=sum_over_time 110:3 120:7"]);
     assert_eq!(run("{ .n > 3 } | rate() by(.n, name)"), [".n=4,name=s 110:0 120:0.1 130:0"]);
     // 3 ms fall into the bucket that ends at 2^22 ns.
-    assert_eq!(run("{} | histogram_over_time(duration)"), ["__bucket=0.004194304 110:2 120:2 130:0"]);
-    assert_eq!(run("{} | quantile_over_time(duration, 1)"), ["p=1 110:0.004194304 120:0.004194304"]);
+    assert_eq!(
+        run("{} | histogram_over_time(duration)"),
+        ["__bucket=0.004194304 110:2 120:2 130:0"]
+    );
+    assert_eq!(
+        run("{} | quantile_over_time(duration, 1)"),
+        ["p=1 110:0.004194304 120:0.004194304"]
+    );
     assert_eq!(run("{ .x } | rate()"), ["__name__=rate 110:0 120:0 130:0"]);
-    assert_eq!(run("{} | rate() by(.n) | topk(1)").len(), 3);
+    // Equal values are kept in order of labels.
+    assert_eq!(run("{} | rate() by(.n) | topk(1)"), [".n=1 110:0.1 130:0", ".n=3 120:0.1"]);
     assert_eq!(run("({} | rate()) / ({} | count_over_time())"), [" 110:0.1 120:0.1"]);
     let compared = run("{} | compare({ .n > 3 }, 1)");
-    assert!(compared.contains(&"__meta_type=selection,span.n=4 110:0 120:1 130:0".into()), "{compared:?}");
+    assert!(
+        compared.contains(&"__meta_type=selection,span.n=4 110:0 120:1 130:0".into()),
+        "{compared:?}"
+    );
     assert!(compared.contains(&"__meta_type=baseline_total,span.n=nil 110:2 120:1 130:0".into()));
     assert!(compared.iter().any(|series| series.contains("__meta_error=__too_many_values__")));
 }
@@ -242,10 +273,13 @@ fn ranges_that_make_no_sense_are_refused() {
 
 #[test]
 fn values_come_with_their_types_and_unfinished_filters_help_as_far_as_they_go() {
-    let source = MemorySource(vec![trace(1, vec![
-        span(1, 0, "GET", &[("k", Value::Int(1)), ("on", Value::Bool(true))]),
-        span(2, 1, "PUT", &[("k", Value::Str("1".into()))]),
-    ])]);
+    let source = MemorySource(vec![trace(
+        1,
+        vec![
+            span(1, 0, "GET", &[("k", Value::Int(1)), ("on", Value::Bool(true))]),
+            span(2, 1, "PUT", &[("k", Value::Str("1".into()))]),
+        ],
+    )]);
     let run = |field: &str, filter: &str| -> Vec<String> {
         let field = parse_field(field).unwrap();
         let filter = parse_lenient(filter);

@@ -30,7 +30,9 @@ fn print(filter: &Naive) -> String {
 }
 
 fn lookup(span: &Span, field: &str) -> Option<Value> {
-    let get = |list: &Attributes, name: &str| list.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone());
+    let get = |list: &Attributes, name: &str| {
+        list.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone())
+    };
     match field.split_once('.') {
         None => Some(Value::Str(span.name.clone())),
         Some(("span", name)) => get(&span.attributes, name),
@@ -42,11 +44,13 @@ fn lookup(span: &Span, field: &str) -> Option<Value> {
 fn holds_one(found: &Value, op: &str, wanted: &Value) -> Option<bool> {
     let ordering = match (found, wanted) {
         (Value::Str(a), Value::Str(b)) => a.cmp(b),
-        (Value::Bool(a), Value::Bool(b)) => return match op {
-            "=" => Some(a == b),
-            "!=" => Some(a != b),
-            _ => Some(false),
-        },
+        (Value::Bool(a), Value::Bool(b)) => {
+            return match op {
+                "=" => Some(a == b),
+                "!=" => Some(a != b),
+                _ => Some(false),
+            };
+        }
         (Value::Int(a), Value::Int(b)) => a.cmp(b),
         (Value::Int(a), Value::Double(b)) => (*a as f64).total_cmp(b),
         (Value::Double(a), Value::Int(b)) => a.total_cmp(&(*b as f64)),
@@ -197,10 +201,52 @@ const OPERATORS: [&str; 15] =
 /// Pieces of the language in any order.
 fn soup() -> impl Strategy<Value = String> {
     let pieces = vec![
-        "{", "}", "(", ")", "|", "&&", "||", "!", "=", "!=", ">", "=~", "-", "+", "^", ",", "span.a",
-        ".b", "name", "status", "error", "nil", "1", "2.5", "3ms", "\"x\"", "`y`", "by", "count()",
-        "rate()", "topk(2)", "with(a=1)", "select", "coalesce()", "compare", "&>>", "!<", "~",
-        "quantile_over_time", "avg", "{}", "parent.a", "event:name", "\"", "\\", "\u{e9}",
+        "{",
+        "}",
+        "(",
+        ")",
+        "|",
+        "&&",
+        "||",
+        "!",
+        "=",
+        "!=",
+        ">",
+        "=~",
+        "-",
+        "+",
+        "^",
+        ",",
+        "span.a",
+        ".b",
+        "name",
+        "status",
+        "error",
+        "nil",
+        "1",
+        "2.5",
+        "3ms",
+        "\"x\"",
+        "`y`",
+        "by",
+        "count()",
+        "rate()",
+        "topk(2)",
+        "with(a=1)",
+        "select",
+        "coalesce()",
+        "compare",
+        "&>>",
+        "!<",
+        "~",
+        "quantile_over_time",
+        "avg",
+        "{}",
+        "parent.a",
+        "event:name",
+        "\"",
+        "\\",
+        "\u{e9}",
     ];
     prop::collection::vec(prop::sample::select(pieces), 0..24).prop_map(|pieces| pieces.join(" "))
 }

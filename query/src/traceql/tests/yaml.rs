@@ -158,7 +158,8 @@ fn block(lines: &[(usize, &str)], at: &mut usize) -> Yaml {
         return Yaml::Map(entries(lines, at, indent, None));
     }
     let mut items = Vec::new();
-    while let Some((_, line)) = lines.get(*at).filter(|(i, l)| *i == indent && l.starts_with("- ")) {
+    while let Some((_, line)) = lines.get(*at).filter(|(i, l)| *i == indent && l.starts_with("- "))
+    {
         *at += 1;
         let item = line[2..].trim();
         let is_flow = item.starts_with(['{', '[', '"', '\'']);
