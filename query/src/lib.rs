@@ -1,6 +1,6 @@
 //! The query languages: text in, vectors and lines out.
 //!
-//! **What it is.** PromQL (metrics) and LogQL (logs): hand-written lexers and parsers that know the
+//! **What it is.** PromQL (metrics), LogQL (logs) and TraceQL (traces): hand-written lexers and parsers that know the
 //! position of everything, and evaluators that work by columns: a selector reads each of its series
 //! once for the whole time range, and an operator computes all steps of a series before it turns to
 //! the next one.
