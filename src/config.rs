@@ -74,6 +74,10 @@ impl Config {
         };
         let future_ms_max = raw.stores.future_max.0.as_millis() as i64;
         let stores = &raw.stores;
+        let memory = |written: units::ByteSize| match written.0 {
+            0 => (machine_memory() / 8) as usize,
+            bytes => bytes as usize,
+        };
         let alertmanager = match &raw.alertmanager.config_file {
             None => alertmanager::Config::default(),
             Some(file) => {
@@ -122,19 +126,19 @@ impl Config {
             },
             metrics: tsdb::Options {
                 series_max: stores.metrics.series_max,
-                memory_bytes_max: stores.metrics.memory_bytes_max.0 as usize,
+                memory_bytes_max: memory(stores.metrics.memory_bytes_max),
                 retention_ms: stores.metrics.retention.0.as_millis() as i64,
                 future_ms_max,
                 journal: journal.clone(),
             },
             logs: logstore::Options {
-                memory_bytes_max: stores.logs.memory_bytes_max.0 as usize,
+                memory_bytes_max: memory(stores.logs.memory_bytes_max),
                 retention_ms: stores.logs.retention.0.as_millis() as i64,
                 future_ms_max,
                 journal: journal.clone(),
             },
             traces: tracestore::Options {
-                memory_bytes_max: stores.traces.memory_bytes_max.0 as usize,
+                memory_bytes_max: memory(stores.traces.memory_bytes_max),
                 retention_ms: stores.traces.retention.0.as_millis() as i64,
                 future_ms_max,
                 journal,
@@ -156,6 +160,20 @@ impl Config {
             text: text.to_owned(),
         })
     }
+}
+
+/// What a machine has that does not say.
+const MEMORY_BYTES_UNKNOWN: u64 = 4 << 30;
+
+/// The memory that this process may use: the machine's, or its control group's if that is less.
+fn machine_memory() -> u64 {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let total = read("/proc/meminfo").and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
+    });
+    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse().ok());
+    total.into_iter().chain(group).min().unwrap_or(MEMORY_BYTES_UNKNOWN)
 }
 
 /// What was written; unknown keys are refused with their path.

@@ -15,6 +15,10 @@ use crate::server::Stores;
 /// Rule groups that are evaluated at the same time.
 const RULE_GROUPS_AT_ONCE: usize = 8;
 
+/// How often the stores look whether they are over their bounds. The look is cheap, and much can
+/// arrive in a second.
+const RETENTION_EVERY: Duration = Duration::from_millis(200);
+
 /// Evaluates rule groups when they are due, each on a blocking thread, so that a slow group does not
 /// hold up the others.
 pub(crate) async fn evaluate_rules(
@@ -74,7 +78,7 @@ pub(crate) async fn flush_red(
 
 /// Keeps the stores within their bounds.
 pub(crate) async fn enforce_retention(stores: Arc<Stores>, stop: CancellationToken) {
-    let mut ticks = interval(Duration::from_secs(5));
+    let mut ticks = interval(RETENTION_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {

@@ -39,6 +39,16 @@ pub enum Error {
         /// What may wait.
         limit_bytes: usize,
     },
+    /// A store holds far more than it may, and is making room.
+    #[error(
+        "the store holds {held_bytes} bytes, its limit is {limit_bytes}; it is making room, retry later"
+    )]
+    MakingRoom {
+        /// What it holds.
+        held_bytes: usize,
+        /// What it may hold.
+        limit_bytes: usize,
+    },
     /// One record is larger than a journal can hold.
     #[error("a journal record of {bytes} bytes is over the limit of {limit_bytes}")]
     RecordTooLarge {
@@ -74,7 +84,9 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::QueueFull { .. } | Error::Poisoned { .. } => ErrorKind::Unavailable,
+            Error::QueueFull { .. } | Error::Poisoned { .. } | Error::MakingRoom { .. } => {
+                ErrorKind::Unavailable
+            }
             Error::RecordTooLarge { .. } => ErrorKind::TooLarge,
             Error::Corrupt { .. } | Error::Replay { .. } => ErrorKind::Corrupt,
             Error::Io { .. } | Error::Kv(_) => ErrorKind::Internal,

@@ -149,6 +149,15 @@ impl Journal {
         self.closed.lock().clone()
     }
 
+    /// Refuses a write to a store that holds twice its limit, if there is a closed segment whose
+    /// records can make room. Without one a refusal would last for ever: only writes close segments.
+    pub fn check_room(&self, held_bytes: usize, limit_bytes: usize) -> Result<()> {
+        if held_bytes / 2 > limit_bytes && !self.closed.lock().is_empty() {
+            return Err(Error::MakingRoom { held_bytes, limit_bytes });
+        }
+        Ok(())
+    }
+
     /// Removes the closed segments whose records all have numbers under `record`. Durable on return.
     pub fn drop_records_before(&self, record: u64) -> Result<()> {
         let mut closed = self.closed.lock();

@@ -169,6 +169,7 @@ impl LogSink for LogStore {
         let newest = newest(&layout);
         // The lock covers both, so that journal numbers and batches in memory have one order.
         let mut head = self.head.write();
+        self.journal.check_room(head.bytes(), self.options.memory_bytes_max)?;
         let (number, commit) = self.journal.append(record::BATCH, payload.clone(), newest)?;
         head.add(number, payload, layout);
         Ok((outcome, commit))

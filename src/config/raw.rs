@@ -124,7 +124,7 @@ keys! {
     /// The time-series store.
     RawMetricsStore {
         series_max: usize = 2_000_000,
-        memory_bytes_max: ByteSize = mebibytes(2048),
+        memory_bytes_max: ByteSize = mebibytes(0),
         retention: Span = seconds(0),
     }
 }
@@ -132,7 +132,7 @@ keys! {
 keys! {
     /// The log store or the trace store.
     RawStore {
-        memory_bytes_max: ByteSize = mebibytes(2048),
+        memory_bytes_max: ByteSize = mebibytes(0),
         retention: Span = seconds(0),
     }
 }

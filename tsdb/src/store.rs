@@ -292,6 +292,7 @@ impl SeriesSink for Tsdb {
         let encoded = record::encode_batch(batch);
         let newest = record::newest(batch);
         let head = self.head.read();
+        self.journal.check_room(head.bytes(), self.options.memory_bytes_max)?;
         let commit = {
             // The lock is held until the record is queued: a series must be in the journal before
             // any sample of it, whichever thread writes that.

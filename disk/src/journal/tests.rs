@@ -167,6 +167,18 @@ fn a_queue_over_its_bound_refuses_with_a_retryable_error() {
     assert!(matches!(push(), Err(writer::Refused::Full { queued_bytes: 116 })));
 }
 
+#[test]
+fn a_store_far_over_its_limit_is_refused_only_when_room_can_be_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open(dir.path());
+    assert!(journal.check_room(1000, 100).is_ok(), "nothing can be dropped yet");
+    append(&journal, 0, &[0; 300]).unwrap();
+    assert!(journal.check_room(200, 100).is_ok());
+    let error = model::Error::from(journal.check_room(202, 100).unwrap_err());
+    assert_eq!(error.kind(), model::ErrorKind::Unavailable);
+    assert!(error.message().contains("202 bytes, its limit is 100"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
