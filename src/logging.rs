@@ -1,5 +1,7 @@
 //! Where the process's own log lines go: to standard error.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging at `level`; `RUST_LOG` wins.
@@ -9,6 +11,8 @@ pub(crate) fn start(level: &str) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        // Colours are for people; a log file is not one.
+        .with_ansi(std::io::stderr().is_terminal())
         .finish();
     // A second start (tests) keeps the first subscriber.
     tracing::subscriber::set_global_default(subscriber).ok();
