@@ -85,7 +85,7 @@ fn samples_histograms_exemplars_and_metadata_survive_a_restart() {
         let found: Vec<_> = store.select(&request, &context).unwrap().collect();
         assert_eq!(*found[0].as_ref().unwrap().histograms[0].1, histogram);
         let exemplars = store.exemplars(&request.matchers, RangeMs::ALL, &context).unwrap();
-        assert_eq!(exemplars[0].1, [exemplar.clone()]);
+        assert_eq!(exemplars[0].1, std::slice::from_ref(&exemplar));
         assert_eq!(store.metadata(), [("h".to_owned(), metadata.clone())]);
         // A run that writes only to known series must be readable by the next.
         write(&store, vec![point(&store, &labels("a", 1), 5, 2.0)]);
