@@ -1,9 +1,10 @@
 //! Reading and decompressing a request body within limits.
 //!
 //! A compressed body may be a bomb: a megabyte that unpacks to gigabytes. Unpacking stops at the
-//! limit, and memory grows with what was really unpacked, never with what a header promises.
+//! limit, and a large body is measured, in constant memory, before there is memory for it. So a bomb
+//! costs time only, up to the limit.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -87,29 +88,35 @@ async fn collect(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Reje
     Ok(first.unwrap_or_else(|| joined.freeze()))
 }
 
+/// A body is unpacked as it comes up to this size; what is larger is measured first. Few batches are.
+const UNMEASURED_BYTES_MAX: usize = 4 << 20;
+
+/// The widest window of zstd that a decoder of HTTP bodies must know (RFC 9659): 8 MiB. A wider one
+/// would take memory as the sender pleases.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
 /// Decompresses to at most `limit` bytes.
 pub(crate) fn decompress(
     body: Bytes,
     encoding: Encoding,
     limit: usize,
 ) -> Result<Bytes, Rejection> {
-    // Telemetry mostly packs to a fifth or less; growing from there costs one or two copies.
-    let capacity = body.len().saturating_mul(6).min(limit);
+    let packed = &*body;
     match encoding {
-        Encoding::Identity => Ok(body),
+        Encoding::Identity => Ok(body.clone()),
         Encoding::Gzip => {
-            unpack("gzip", flate2::read::MultiGzDecoder::new(&*body), capacity, limit)
+            unpack("gzip", packed, limit, || Ok(flate2::read::MultiGzDecoder::new(packed)))
         }
-        Encoding::Zstd => {
-            let decoder =
-                zstd::stream::read::Decoder::new(&*body).map_err(|e| broken("zstd", &e))?;
-            unpack("zstd", decoder, capacity, limit)
-        }
-        Encoding::Deflate if is_zlib(&body) => {
-            unpack("deflate", flate2::read::ZlibDecoder::new(&*body), capacity, limit)
+        Encoding::Zstd => unpack("zstd", packed, limit, || {
+            let mut decoder = zstd::stream::read::Decoder::new(packed)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            Ok(decoder)
+        }),
+        Encoding::Deflate if is_zlib(packed) => {
+            unpack("deflate", packed, limit, || Ok(flate2::read::ZlibDecoder::new(packed)))
         }
         Encoding::Deflate => {
-            unpack("deflate", flate2::read::DeflateDecoder::new(&*body), capacity, limit)
+            unpack("deflate", packed, limit, || Ok(flate2::read::DeflateDecoder::new(packed)))
         }
     }
 }
@@ -125,28 +132,44 @@ fn broken(name: &str, error: &std::io::Error) -> Rejection {
     Rejection::permanent("bad_compression", ErrorKind::BadRequest, message)
 }
 
-fn unpack(
+/// Unpacks what `open` reads, and opens it again if it is large.
+fn unpack<R: Read>(
     name: &str,
-    mut decoder: impl Read,
-    capacity: usize,
+    packed: &[u8],
     limit: usize,
+    open: impl Fn() -> io::Result<R>,
 ) -> Result<Bytes, Rejection> {
-    let mut unpacked: Vec<u8> = Vec::with_capacity(capacity);
-    let mut chunk = [0; 32 << 10];
+    let broken = |error: io::Error| broken(name, &error);
+    let unmeasured = limit.min(UNMEASURED_BYTES_MAX);
+    let mut decoder = open().map_err(broken)?;
+    // Telemetry mostly packs to a fifth or less; growing from there costs one or two copies.
+    let capacity = packed.len().saturating_mul(6).min(unmeasured);
+    let mut unpacked = Vec::with_capacity(capacity);
+    let read = (&mut decoder).take(unmeasured as u64).read_to_end(&mut unpacked).map_err(broken)?;
+    let rest = measure(&mut decoder, limit - read).map_err(broken)?;
+    let Some(rest) = rest else { return Err(too_large("after decompression", limit)) };
+    if rest == 0 {
+        return Ok(unpacked.into());
+    }
+    drop(unpacked);
+    let mut unpacked = Vec::with_capacity(read + rest);
+    open().and_then(|mut decoder| decoder.read_to_end(&mut unpacked)).map_err(broken)?;
+    Ok(unpacked.into())
+}
+
+/// How many bytes a decoder still has; `None` if they are more than `limit`.
+fn measure(decoder: &mut impl Read, limit: usize) -> io::Result<Option<usize>> {
+    let (mut chunk, mut count) = ([0; 32 << 10], 0);
     loop {
-        let read = decoder.read(&mut chunk).map_err(|e| broken(name, &e))?;
-        if read == 0 {
-            return Ok(unpacked.into());
+        match decoder.read(&mut chunk) {
+            Ok(0) => return Ok(Some(count)),
+            Ok(read) => count += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        let length = unpacked.len() + read;
-        if length > limit {
-            return Err(too_large("after decompression", limit));
+        if count > limit {
+            return Ok(None);
         }
-        if length > unpacked.capacity() {
-            let wanted = unpacked.capacity().saturating_mul(2).clamp(length, limit);
-            unpacked.reserve_exact(wanted - unpacked.len());
-        }
-        unpacked.extend_from_slice(&chunk[..read]);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::support::{Binary, Server, eventually, now_ns};
 /// Held by a test that may use the default ports, which this process has only once.
 pub(crate) static DEFAULT_PORTS: Mutex<()> = Mutex::const_new(());
 
-/// The message and the folder of a failed command.
+/// What a command that must fail says.
 async fn fails(arguments: &[&str]) -> String {
     let (status, _, stderr) = Binary::run(arguments).await;
     assert_eq!(status.code(), Some(1), "{stderr}");
@@ -73,17 +73,15 @@ async fn stop_with_a_request_in_flight(signal: &str) {
     let mut connection = TcpStream::connect(server.addresses.http).await.unwrap();
     let head = format!(
         "POST {LOGS} HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-protobuf\r\n\
-         content-length: {}\r\n\r\n",
+         expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
     connection.write_all(head.as_bytes()).await.unwrap();
+    // This answer says that the server works on the request: the connection is not idle.
+    let mut go_on = [0; 25];
+    connection.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
     connection.write_all(first).await.unwrap();
-    // The headers must have been read, or the connection counts as idle.
-    eventually("the request has begun", async || {
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        Some(())
-    })
-    .await;
     server.signal(signal);
     eventually("no new connection is taken", async || {
         TcpStream::connect(server.addresses.http).await.err()
@@ -172,8 +170,7 @@ async fn check_rules_warns_of_a_page_without_runbook_or_severity() {
     std::fs::write(&file, rules).unwrap();
     let (status, stdout, stderr) = Binary::run(&["check", "rules", as_text(&file)]).await;
     assert!(status.success(), "{stderr}");
-    let warnings: Vec<&str> =
-        stdout.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let warnings: Vec<&str> = stdout.lines().filter(|line| line.starts_with("warning: ")).collect();
     assert!(!warnings.is_empty(), "{stdout}");
     assert!(warnings.iter().all(|warning| warning.contains("LonelyPage")), "{stdout}");
     for missing in ["runbook_url", "severity"] {

@@ -7,7 +7,6 @@ mod server;
 
 use std::time::Duration;
 
-pub(crate) use questions::{Line, Sample};
 pub(crate) use server::{Addresses, Answer, Binary, Server, Setup, client};
 
 use model::{Clock, SystemClock};

@@ -128,16 +128,6 @@ impl Server {
         lines
     }
 
-    /// The one number that a LogQL metric query answers at a time; nothing if there is no series.
-    pub(crate) async fn count_of_lines(&self, query: &str, at_ns: u64) -> Option<f64> {
-        let time = at_ns.to_string();
-        let parameters = [("query", query), ("time", &time)];
-        let answer = self.ask("/loki/api/v1/query", &parameters).await;
-        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
-        let json = answer.json();
-        Some(to_number(&json["data"]["result"].as_array().unwrap().first()?["value"][1]))
-    }
-
     /// The spans of a trace with their services, as Grafana fetches them; none if it is unknown.
     pub(crate) async fn trace(&self, trace_id: u128) -> Vec<(String, Span)> {
         let url = format!("http://{}/tempo/api/v2/traces/{trace_id:032x}", self.addresses.query);

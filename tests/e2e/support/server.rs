@@ -78,9 +78,10 @@ impl Setup {
     /// Writes the files and starts the server.
     pub(crate) async fn start(self) -> Server {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = "listen: {grpc: '127.0.0.1:0', http: '127.0.0.1:0', query: '127.0.0.1:0'}\n\
+        let mut config =
+            "listen: {grpc: '127.0.0.1:0', http: '127.0.0.1:0', query: '127.0.0.1:0'}\n\
                           red: {flush_interval: 1s}\n"
-            .to_owned();
+                .to_owned();
         if let Some(rules) = self.rules {
             std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
             config.push_str("rules: {files: [rules.yml], evaluation_interval: 1s}\n");
