@@ -20,7 +20,8 @@ pub(crate) struct Config {
     pub(crate) listen_grpc: SocketAddr,
     pub(crate) listen_http: SocketAddr,
     pub(crate) listen_query: SocketAddr,
-    pub(crate) external_url: String,
+    /// Without one, the query port's real address is taken.
+    pub(crate) external_url: Option<String>,
     pub(crate) log_level: String,
     pub(crate) otlp: collector::Limits,
     pub(crate) connections: ConnectionOptions,
@@ -97,10 +98,7 @@ impl Config {
             listen_grpc: listen("listen.grpc", &raw.listen.grpc)?,
             listen_http: listen("listen.http", &raw.listen.http)?,
             listen_query: listen("listen.query", &raw.listen.query)?,
-            external_url: match raw.external_url {
-                Some(url) => url.trim_end_matches('/').to_owned(),
-                None => format!("http://{}", raw.listen.query),
-            },
+            external_url: raw.external_url.map(|url| url.trim_end_matches('/').to_owned()),
             log_level: raw.log.level,
             otlp: collector::Limits {
                 request_bytes_max: raw.otlp.request_bytes_max.0 as usize,

@@ -120,6 +120,8 @@ impl Server {
         let kv: Arc<dyn KeyValue> = Arc::new(Kv::open(&config.data_dir.join("kv"), &families)?);
         let listeners = Listeners::bind(&config).await?;
         let addresses = listeners.addresses()?;
+        let external_url =
+            config.external_url.clone().unwrap_or_else(|| format!("http://{}", addresses.query));
         let stores = {
             let (config, clock) = (config.clone(), clock.clone());
             let open = move || Stores::open(&config, &clock);
@@ -137,6 +139,7 @@ impl Server {
         let (stop_jobs, jobs) = (CancellationToken::new(), TaskTracker::new());
         let engine = start_alertmanager(
             &config,
+            &external_url,
             kv.clone(),
             clock.clone(),
             extra_receivers,
@@ -144,7 +147,7 @@ impl Server {
             &jobs,
         )?;
         engine.metrics().register(&mut registry);
-        let manager = start_rules(&config, &stores, kv, &engine, clock.clone())?;
+        let manager = start_rules(&config, &external_url, &stores, kv, &engine, clock.clone())?;
         manager.metrics().register(&mut registry);
         jobs.spawn(jobs::evaluate_rules(
             manager.clone(),
@@ -265,6 +268,7 @@ impl Listeners {
 
 fn start_alertmanager(
     config: &Config,
+    external_url: &str,
     kv: Arc<dyn KeyValue>,
     clock: Arc<dyn Clock>,
     extra_receivers: Vec<ExtraReceiver>,
@@ -277,7 +281,7 @@ fn start_alertmanager(
     }
     let options = EngineOptions {
         config: config.alertmanager.clone(),
-        external_url: format!("{}/alertmanager", config.external_url),
+        external_url: format!("{external_url}/alertmanager"),
         integrations: extra_receivers.into_iter().map(|(integration, _)| integration).collect(),
     };
     let engine = Arc::new(Engine::open(options, kv, clock.now_ms())?);
@@ -294,6 +298,7 @@ fn start_alertmanager(
 
 fn start_rules(
     config: &Config,
+    external_url: &str,
     stores: &Stores,
     kv: Arc<dyn KeyValue>,
     engine: &Arc<Engine>,
@@ -311,7 +316,7 @@ fn start_rules(
     let manager_config = ManagerConfig {
         interval_ms: config.evaluation_interval.as_millis() as i64,
         resend_delay_ms: config.resend_delay.as_millis() as i64,
-        external_url: config.external_url.clone(),
+        external_url: external_url.to_owned(),
         external_labels: config.external_labels.clone(),
         ..Default::default()
     };

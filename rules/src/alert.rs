@@ -30,6 +30,8 @@ pub(crate) struct ActiveAlert {
     pub(crate) keep_firing_since: Option<TimestampMs>,
     pub(crate) last_sent_at: Option<TimestampMs>,
     pub(crate) value: f64,
+    /// Whether this run of the process has had its sample; not kept on disk.
+    pub(crate) is_seen: bool,
 }
 
 impl ActiveAlert {
@@ -81,7 +83,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) functions: &'a Functions,
     pub(crate) external_labels: &'a template::Labels,
     pub(crate) limit: usize,
-    /// Whether absent samples end nothing: right after a start they may not have come yet.
+    /// Whether the absence of a sample that was not seen since the start ends nothing: right after a
+    /// start it may not have come yet.
     pub(crate) is_held: bool,
 }
 
@@ -126,7 +129,7 @@ impl AlertingRule {
                     Some(self.fire_if_due(fresh, now))
                 }
                 Some(fresh) => Some(self.go_on(before, fresh, now)),
-                None if surroundings.is_held => Some(before.clone()),
+                None if surroundings.is_held && !before.is_seen => Some(before.clone()),
                 None => self.go_without(before, now),
             };
             match after {
@@ -193,6 +196,7 @@ impl AlertingRule {
                 keep_firing_since: None,
                 last_sent_at: None,
                 value: *value,
+                is_seen: true,
             };
             if found.insert(labels.clone(), alert).is_some() {
                 return Err(Error::DuplicateLabels { labels: labels.to_string() });
@@ -214,6 +218,7 @@ impl AlertingRule {
         alert.annotations = fresh.annotations;
         alert.value = fresh.value;
         alert.keep_firing_since = None;
+        alert.is_seen = true;
         self.fire_if_due(alert, now)
     }
 

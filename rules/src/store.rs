@@ -121,5 +121,6 @@ fn decode(key: &[u8], value: &[u8]) -> Option<ActiveAlert> {
         keep_firing_since: stored.keep_firing_since_ms.map(TimestampMs),
         last_sent_at: None,
         value: stored.value.parse().unwrap_or(f64::NAN),
+        is_seen: false,
     })
 }

@@ -18,7 +18,7 @@ fn nothing_at_all_is_a_configuration() {
     for text in ["", "# only a comment\n\n"] {
         let config = parse(text).unwrap();
         assert_eq!(config.listen_grpc.to_string(), "127.0.0.1:4317");
-        assert_eq!(config.external_url, "http://127.0.0.1:4319");
+        assert_eq!(config.external_url, None);
         assert_eq!(config.data_dir, Path::new("./data"));
         assert_eq!(config.otlp, collector::Limits::default());
         assert_eq!(config.connections, ConnectionOptions::default());

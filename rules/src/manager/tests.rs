@@ -254,6 +254,19 @@ fn data_that_has_not_come_back_after_a_start_resolves_nothing() {
 }
 
 #[test]
+fn an_alert_whose_data_came_back_after_a_start_is_resolved_without_delay() {
+    let mut house = House::new(DOWN);
+    house.query.answer("up == 0", &[(A, 0.0)]);
+    (0..3).for_each(|_| house.tick());
+    let mut again = House::on(house.kv.clone(), DOWN, house.now.plus_ms(MINUTE));
+    again.query.answer("up == 0", &[(A, 0.0)]);
+    again.tick();
+    again.query.answer("up == 0", &[]);
+    again.tick();
+    assert!(again.states().is_empty());
+}
+
+#[test]
 fn alerts_that_were_not_taken_are_handed_out_again() {
     let mut house = House::new(&DOWN.replace("for: 2m", "for: 0s"));
     house.query.answer("up == 0", &[(A, 0.0)]);
