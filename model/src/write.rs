@@ -307,6 +307,10 @@ impl<'a> SpanBatch<'a> {
 
 /// Takes spans.
 pub trait SpanSink: Send + Sync {
+    /// Spans that start at other times will be refused by [`SpanSink::append`]. A caller that shows
+    /// spans to an observer asks first, so that none is observed that is not kept.
+    fn accepted_starts(&self) -> crate::read::RangeNs;
+
     /// Appends spans. A span that is already stored (same trace and span id) is kept once. Refuses
     /// single spans by reason (`too_old`, `too_far_in_future`), and the whole batch with
     /// `Unavailable` or `Exhausted` when it can take nothing now.

@@ -202,16 +202,23 @@ impl Origins {
 }
 
 impl SpanSink for TraceStore {
-    fn append(&self, batch: &SpanBatch<'_>) -> model::Result<(WriteOutcome, Commit)> {
+    fn accepted_starts(&self) -> RangeNs {
         let now = self.clock.now_ms();
         let Options { retention_ms, future_ms_max, .. } = self.options;
-        let oldest =
-            if retention_ms > 0 { now.plus_ms(-retention_ms).to_ns() } else { TimestampNs::MIN };
-        let latest = now.plus_ms(future_ms_max).to_ns();
+        let start = match retention_ms {
+            0 => TimestampNs::MIN,
+            retention_ms => now.plus_ms(-retention_ms).to_ns(),
+        };
+        RangeNs { start, end: now.plus_ms(future_ms_max).to_ns().plus_ns(1) }
+    }
+
+    fn append(&self, batch: &SpanBatch<'_>) -> model::Result<(WriteOutcome, Commit)> {
+        let Options { retention_ms, future_ms_max, .. } = self.options;
+        let accepted = self.accepted_starts();
         let mut outcome = WriteOutcome::default();
         let (payload, layout) = record::encode(batch, |span| {
             let start = span.start;
-            if start < oldest {
+            if start < accepted.start {
                 outcome.refuse("too_old", || {
                     format!(
                         "span started at {start}, before the retention of {} s",
@@ -220,7 +227,7 @@ impl SpanSink for TraceStore {
                 });
                 return false;
             }
-            if start > latest {
+            if start >= accepted.end {
                 outcome.refuse("too_far_in_future", || {
                     format!(
                         "span starts at {start}, more than {} s in the future",

@@ -186,7 +186,10 @@ impl Receiver {
 
     async fn export_traces(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
         let (batch, outcome, commit) = off_loop(bytes.len(), || {
-            let (batch, mut outcome) = traces::map(TracesRef::new(bytes), &self.limits)?;
+            let (batch, mut outcome) = {
+                let accepted = self.sinks.spans.accepted_starts();
+                traces::map(TracesRef::new(bytes), &self.limits, accepted)?
+            };
             let (stored, commit) =
                 self.sinks.spans.append(&batch).map_err(|e| self.store_error(&e))?;
             outcome.merge(stored);

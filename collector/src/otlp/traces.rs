@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use model::SpanId;
+use model::read::RangeNs;
 use model::span::{SpanKind, StatusCode};
 use model::write::{EventRow, LinkRow, SpanBatch, SpanOrigin, SpanRow, WriteOutcome};
 use proto::DecodeError;
@@ -17,9 +18,14 @@ use crate::otlp::fields::{
 pub(crate) fn map<'a>(
     request: TracesRef<'a>,
     limits: &Limits,
+    accepted_starts: RangeNs,
 ) -> Result<(SpanBatch<'a>, WriteOutcome), DecodeError> {
-    let mut mapper =
-        Mapper { batch: SpanBatch::default(), outcome: WriteOutcome::default(), limits };
+    let mut mapper = Mapper {
+        batch: SpanBatch::default(),
+        outcome: WriteOutcome::default(),
+        limits,
+        accepted_starts,
+    };
     for resource_spans in request.resource_spans() {
         let resource_spans = resource_spans?;
         let resource = resource_spans.resource;
@@ -56,6 +62,7 @@ struct Mapper<'a, 'l> {
     batch: SpanBatch<'a>,
     outcome: WriteOutcome,
     limits: &'l Limits,
+    accepted_starts: RangeNs,
 }
 
 impl<'a> Mapper<'a, '_> {
@@ -154,6 +161,13 @@ impl<'a> Mapper<'a, '_> {
             let example = "a time is beyond the year 2262 (or negative)".to_owned();
             return refuse("timestamp_out_of_range", example);
         };
+        if start < self.accepted_starts.start {
+            return refuse("too_old", format!("its start {start} is older than what is kept"));
+        }
+        if start >= self.accepted_starts.end {
+            let example = format!("its start {start} is too far in the future");
+            return refuse("too_far_in_future", example);
+        }
         Ok(Ok(SpanRow {
             resource: self.batch.resources.len() as u32 - 1,
             scope: self.batch.scopes.len() as u32 - 1,

@@ -116,6 +116,20 @@ impl Queue {
     }
 }
 
+/// Fails what waits if the writer thread dies, so that nobody waits for ever.
+struct LastBreath(Arc<Queue>);
+
+impl Drop for LastBreath {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        if !state.stopped {
+            state.poisoned.get_or_insert_with(|| "the journal's writer thread died".to_owned());
+        }
+        // Dropped promises fail their commits.
+        state.waiting.clear();
+    }
+}
+
 struct Writer {
     dir: PathBuf,
     options: JournalOptions,
@@ -163,6 +177,7 @@ fn create_segment(
 
 impl Writer {
     fn run(&mut self) {
+        let _last_breath = LastBreath(self.queue.clone());
         let mut buffer = Vec::new();
         while let Some(group) = self.queue.take() {
             buffer.clear();

@@ -244,6 +244,18 @@ async fn refused_items_are_a_partial_success_with_their_count() {
 }
 
 #[tokio::test]
+async fn a_span_that_is_refused_is_not_observed() {
+    let bench = Bench::new(Limits::default());
+    let mut future = span(2);
+    future.start_time_unix_nano = NOW_NS + 86_400_000_000_000;
+    let body = traces(vec![span(1), future]).encode_to_vec();
+    let answer = send(&bench, post("/v1/traces", PROTOBUF, body)).await;
+    let partial = ExportTraceServiceResponse::decode(answer.body.as_slice()).unwrap();
+    assert_eq!(partial.partial_success.unwrap().rejected_spans, 1);
+    assert_eq!(*bench.memory.observed.lock(), 1);
+}
+
+#[tokio::test]
 async fn overload_and_a_failing_disk_say_when_to_retry() {
     let bench = Bench::new(Limits::default());
     let cases = [

@@ -270,7 +270,7 @@ proptest! {
             bytes[at] = byte;
             bytes.truncate(cut.index(bytes.len()) + 1);
             match i {
-                0 => drop(crate::otlp::traces::map(TracesRef::new(&bytes), &limits).map(|_| ())),
+                0 => drop(crate::otlp::traces::map(TracesRef::new(&bytes), &limits, model::read::RangeNs::ALL).map(|_| ())),
                 1 => drop(crate::otlp::logs::map(LogsRef::new(&bytes), &limits, NOW.to_ns()).map(|_| ())),
                 _ => {
                     let (memory, cache) = (Memory::default(), SeriesCache::new(10));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::labels::Labels;
-use model::read::RangeMs;
+use model::read::{RangeMs, RangeNs};
 use model::sample::{MetricMetadata, SeriesId};
 use model::write::{LogBatch, SeriesBatch, SpanBatch, SpanObserver, WriteOutcome};
 use model::{Commit, Error, ErrorKind, LogSink, ManualClock, SeriesSink, SpanSink, TimestampMs};
@@ -104,6 +104,10 @@ impl LogSink for Memory {
 }
 
 impl SpanSink for Memory {
+    fn accepted_starts(&self) -> RangeNs {
+        RangeNs { start: model::TimestampNs(1), end: NOW.plus_ms(600_000).to_ns() }
+    }
+
     fn append(&self, batch: &SpanBatch<'_>) -> model::Result<(WriteOutcome, Commit)> {
         let commit = self.fail()?;
         for span in &batch.spans {
