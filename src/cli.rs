@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -64,10 +65,15 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => {
             let config = Config::load(arguments.serve.config.as_deref(), arguments.serve.data)?;
-            logging::start(&config.log_level);
+            logging::start(&config.log_level)?;
             serve(config)
         }
-        Command::Demo(demo) => demo::run(demo, arguments.serve.data),
+        Command::Demo(demo) => {
+            if arguments.serve.config.is_some() {
+                anyhow::bail!("demo brings its own configuration; --config is for serve");
+            }
+            demo::run(demo, arguments.serve.data)
+        }
         Command::Check { what: Check::Config { file } } => {
             let config = Config::load(Some(&file), None)?;
             let (rules, warnings) = rule_query::read_rule_files(&config.rule_files)?;
@@ -97,7 +103,7 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let stop = stop_on_signal()?;
         let server = Server::start(config, Vec::new()).await?;
         stop.cancelled().await;
@@ -105,10 +111,16 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
         server.stop().await;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
-    })
+    });
+    // The stores are closed; a query that still runs has nobody to answer to.
+    runtime.shutdown_timeout(LAST_GRACE);
+    result
 }
 
-/// Cancelled at the first SIGTERM or SIGINT.
+/// How long threads that still run may hold up the end of the process.
+pub(crate) const LAST_GRACE: Duration = Duration::from_secs(1);
+
+/// Cancelled at the first SIGTERM or SIGINT; a second one ends the process at once.
 pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
@@ -116,11 +128,16 @@ pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        for is_first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if !is_first {
+                std::process::exit(1);
+            }
+            stopped.cancel();
         }
-        stopped.cancel();
     });
     Ok(stop)
 }

@@ -13,6 +13,8 @@ use collector::{ConnectionOptions, Cors};
 use model::QueryLimits;
 use model::labels::Labels;
 
+use crate::logging;
+
 /// The configuration, validated.
 #[derive(Clone)]
 pub(crate) struct Config {
@@ -90,9 +92,7 @@ impl Config {
                     .with_context(|| format!("alertmanager.config_file: {}", path.display()))?
             }
         };
-        if raw.query.concurrent_max == 0 {
-            bail!("query.concurrent_max: 0 would answer no query; 1 or more is accepted");
-        }
+        check_values(&raw)?;
         Ok(Config {
             data_dir: raw.data_dir,
             listen_grpc: listen("listen.grpc", &raw.listen.grpc)?,
@@ -159,6 +159,72 @@ impl Config {
         })
     }
 }
+
+/// Refuses values with which the server could not work.
+fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
+    if !logging::LEVELS.contains(&raw.log.level.as_str()) {
+        bail!("log.level: {:?} is not a level; {:?} are accepted", raw.log.level, logging::LEVELS);
+    }
+    if raw.external_url.as_ref().is_some_and(|url| !url.contains("://")) {
+        bail!("external_url: {:?} is not a URL; http://host:port is one", raw.external_url);
+    }
+    let counts = [
+        ("query.concurrent_max", raw.query.concurrent_max as u64),
+        ("query.items_max", raw.query.items_max),
+        ("query.bytes_max", raw.query.bytes_max.0),
+        ("connections.connections_max", raw.connections.connections_max as u64),
+        ("otlp.request_bytes_max", raw.otlp.request_bytes_max.0),
+        ("otlp.attributes_max", raw.otlp.attributes_max as u64),
+        ("stores.metrics.series_max", raw.stores.metrics.series_max as u64),
+        ("red.label_sets_max", raw.red.label_sets_max as u64),
+    ];
+    for (key, _) in counts.into_iter().filter(|(_, value)| *value == 0) {
+        bail!("{key}: 0 would let nothing through; 1 or more is accepted");
+    }
+    let durations = [
+        ("query.timeout", raw.query.timeout),
+        ("query.lookback_delta", raw.query.lookback_delta),
+        ("rules.evaluation_interval", raw.rules.evaluation_interval),
+        ("red.flush_interval", raw.red.flush_interval),
+        ("otlp.body_timeout", raw.otlp.body_timeout),
+        ("connections.keepalive_time", raw.connections.keepalive_time),
+        ("connections.read_header_timeout", raw.connections.read_header_timeout),
+    ];
+    for (key, _) in durations.into_iter().filter(|(_, value)| value.0.is_zero()) {
+        bail!("{key}: 0 is no time at all; 1s or more is sensible");
+    }
+    let journal = &raw.stores.journal;
+    for (key, value) in [
+        ("stores.journal.segment_bytes_max", journal.segment_bytes_max.0),
+        ("stores.journal.queue_bytes_max", journal.queue_bytes_max.0),
+    ] {
+        if value < MEBIBYTE {
+            bail!("{key}: {value} bytes is too little; 1MiB or more is accepted");
+        }
+    }
+    for (key, value) in [
+        ("stores.metrics.memory_bytes_max", raw.stores.metrics.memory_bytes_max.0),
+        ("stores.logs.memory_bytes_max", raw.stores.logs.memory_bytes_max.0),
+        ("stores.traces.memory_bytes_max", raw.stores.traces.memory_bytes_max.0),
+    ] {
+        if value != 0 && value < 2 * journal.segment_bytes_max.0 {
+            bail!(
+                "{key}: {value} bytes would hold less than two journal segments \
+                 (stores.journal.segment_bytes_max is {}); 0 or more than that is accepted",
+                journal.segment_bytes_max.0
+            );
+        }
+    }
+    let ports = [&raw.listen.grpc, &raw.listen.http, &raw.listen.query];
+    for (i, port) in ports.iter().enumerate() {
+        if !port.ends_with(":0") && ports[..i].contains(port) {
+            bail!("listen: {port} is given twice; each of grpc, http and query needs its own");
+        }
+    }
+    Ok(())
+}
+
+const MEBIBYTE: u64 = 1 << 20;
 
 /// What a machine has that does not say.
 const MEMORY_BYTES_UNKNOWN: u64 = 4 << 30;

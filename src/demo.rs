@@ -28,7 +28,7 @@ use shop::Shop;
 /// The demo's own arguments.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArguments {
-    /// Compress the story to half a minute and end after the page.
+    /// Compress the story to a quarter of a minute and end after the page.
     #[arg(long)]
     fast: bool,
 }
@@ -80,7 +80,7 @@ const RUNBOOK: &str = "https://runbooks.shop.example/payment-errors";
 /// Runs the demo; without `--fast` until it is interrupted. Without a data folder it makes one and
 /// removes it at the end.
 pub(crate) fn run(arguments: DemoArguments, data: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    logging::start("error");
+    logging::start("error")?;
     let story = if arguments.fast { FAST } else { NORMAL };
     let temporary = match data {
         Some(_) => None,
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: DemoArguments, data: Option<PathBuf>) -> anyhow::Re
         .build()
         .context("start the runtime")?;
     let result = runtime.block_on(play(&folder, story, arguments.fast));
-    drop(runtime);
+    runtime.shutdown_timeout(cli::LAST_GRACE);
     drop(temporary);
     result
 }
@@ -168,7 +168,7 @@ async fn tell(
         }
         if pager.pages() > 0 && !told_queries {
             told_queries = true;
-            print_queries(&server.addresses, pager);
+            print_queries(&server.addresses, pager, is_fast);
         }
         if pager.is_resolved() || (is_fast && told_queries) {
             return Ok(ExitCode::SUCCESS);
@@ -258,11 +258,15 @@ fn print_addresses(addresses: &Addresses) {
     ));
 }
 
-fn print_queries(addresses: &Addresses, pager: &Pager) {
+fn print_queries(addresses: &Addresses, pager: &Pager, is_fast: bool) {
     let query: SocketAddr = addresses.query;
     let trace = pager.trace_id().map_or("TRACE_ID".to_owned(), |id| id.to_string());
+    let when = match is_fast {
+        true => "Without --fast the server stays up; then try:",
+        false => "Try, while the server runs:",
+    };
     print_line(&format!(
-        "\nTry, while the server runs:\n  \
+        "\n{when}\n  \
          PromQL   curl -s http://{query}/api/v1/query --data-urlencode \
          'query=sum by (service) (rate(traces_spanmetrics_calls_total[1m]))'\n  \
          PromQL   curl -s http://{query}/api/v1/query --data-urlencode \

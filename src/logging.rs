@@ -2,11 +2,18 @@
 
 use std::io::IsTerminal;
 
+use anyhow::Context;
 use tracing_subscriber::EnvFilter;
 
+/// The levels that a configuration may name.
+pub(crate) const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
 /// Starts logging at `level`; `RUST_LOG` wins.
-pub(crate) fn start(level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+pub(crate) fn start(level: &str) -> anyhow::Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(text) => EnvFilter::try_new(&text).with_context(|| format!("RUST_LOG: {text:?}"))?,
+        Err(_) => EnvFilter::new(level),
+    };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -16,4 +23,5 @@ pub(crate) fn start(level: &str) {
         .finish();
     // A second start (tests) keeps the first subscriber.
     tracing::subscriber::set_global_default(subscriber).ok();
+    Ok(())
 }

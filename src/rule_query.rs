@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::{Clock, Labels, QueryContext, QueryLimits, SeriesSource, TimestampMs};
+use model::{Clock, Labels, QueryContext, QueryLimits, TimestampMs};
 use query::promql::{self, EvalOptions, SampleValue, Value};
 use rules::file;
 use rules::{RuleFile, Warning};
+use tsdb::Tsdb;
 
 /// Evaluates expressions of rules.
 pub(crate) struct StoreQuery {
-    pub(crate) source: Arc<dyn SeriesSource>,
+    pub(crate) store: Arc<Tsdb>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: QueryLimits,
     pub(crate) options: EvalOptions,
@@ -27,10 +28,15 @@ impl rules::RuleQuery for StoreQuery {
     }
 
     fn instant(&self, expr: &str, at: TimestampMs) -> model::Result<Vec<(Labels, f64)>> {
+        // A store that takes no samples goes silent after the lookback, and silence must not resolve
+        // an alert.
+        if let Some(reason) = self.store.read_only_reason() {
+            return Err(model::Error::unavailable(reason));
+        }
         let bad = |message: String| model::Error::bad_request(message);
         let expr = promql::parse(expr).map_err(|e| bad(e.to_string()))?;
         let context = QueryContext::new(self.limits, self.clock.clone());
-        let result = promql::evaluate_instant(&expr, at, &*self.source, &self.options, &context)
+        let result = promql::evaluate_instant(&expr, at, &*self.store, &self.options, &context)
             .map_err(|e| model::Error::new(e.kind(), e.to_string()))?;
         match result.value {
             Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), value)]),

@@ -305,7 +305,7 @@ fn start_rules(
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Arc<Manager>> {
     let query = StoreQuery {
-        source: stores.series.clone(),
+        store: stores.series.clone(),
         clock: clock.clone(),
         limits: config.query,
         options: EvalOptions {

@@ -298,6 +298,12 @@ impl Engine {
     pub fn due(&self, now: TimestampMs) -> Result<Vec<Notification>> {
         let mut state = self.state.lock();
         self.maintain(&mut state, now)?;
+        // A time far ahead was planned while the clock was wrong.
+        let route = &self.config.route;
+        let latest = now.plus_ms(route.group_wait_ms.max(route.group_interval_ms));
+        for group in state.groups.values_mut() {
+            group.timer.next_flush = group.timer.next_flush.min(latest);
+        }
         let due: Vec<String> = state
             .groups
             .iter()

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use model::ErrorKind;
 
+use crate::otlp::receiver::Reservation;
 use crate::rejection::Rejection;
 
 /// How a body is compressed.
@@ -42,13 +43,14 @@ fn too_large(stage: &str, limit: usize) -> Rejection {
     Rejection::permanent("too_large", ErrorKind::TooLarge, message)
 }
 
-/// Reads a whole body of at most `limit` bytes.
+/// Reads a whole body of at most `limit` bytes; each piece is asked of the budget as it comes.
 pub(crate) async fn read(
     body: axum::body::Body,
     limit: usize,
     timeout: Duration,
+    reservation: &mut Reservation<'_>,
 ) -> Result<Bytes, Rejection> {
-    let collected = tokio::time::timeout(timeout, collect(body, limit)).await;
+    let collected = tokio::time::timeout(timeout, collect(body, limit, reservation)).await;
     collected.unwrap_or_else(|_| {
         let message = format!("the request body did not arrive within {timeout:?}");
         Err(Rejection {
@@ -60,7 +62,11 @@ pub(crate) async fn read(
     })
 }
 
-async fn collect(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Rejection> {
+async fn collect(
+    mut body: axum::body::Body,
+    limit: usize,
+    reservation: &mut Reservation<'_>,
+) -> Result<Bytes, Rejection> {
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -73,6 +79,7 @@ async fn collect(mut body: axum::body::Body, limit: usize) -> Result<Bytes, Reje
         if length > limit {
             return Err(too_large("as sent", limit));
         }
+        reservation.grow(data.len())?;
         // Most bodies are one frame, which needs no copy.
         match (&first, joined.is_empty()) {
             (None, true) => first = Some(data),

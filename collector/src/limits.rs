@@ -31,3 +31,11 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// What the rows of a decoded request may take in memory. Real requests need about as much as they
+    /// are long; only requests made of nothing but empty messages need many times that.
+    pub(crate) fn rows_bytes_max(&self) -> usize {
+        self.request_bytes_max.saturating_mul(4)
+    }
+}

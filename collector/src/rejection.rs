@@ -25,6 +25,14 @@ impl Rejection {
         Rejection { reason, kind, message: message.into(), retry_after: None }
     }
 
+    /// A request whose rows take far more memory than it is long.
+    pub(crate) fn too_many_rows(limit: usize) -> Self {
+        let message = format!(
+            "the request decodes to more than {limit} bytes of rows and fields; send smaller batches"
+        );
+        Rejection::permanent("too_large", ErrorKind::TooLarge, message)
+    }
+
     /// From the error of a store.
     pub fn from_store(error: &model::Error, retry_delay: Duration) -> Self {
         let kind = error.kind();

@@ -162,11 +162,29 @@ impl Journal {
     pub fn drop_records_before(&self, record: u64) -> Result<()> {
         let mut closed = self.closed.lock();
         let dropped = closed.partition_point(|segment| segment.records_end <= record);
-        for segment in closed.drain(..dropped) {
-            std::fs::remove_file(&segment.path).map_err(Error::io("remove", &segment.path))?;
+        for _ in 0..dropped {
+            let path = &closed[0].path;
+            std::fs::remove_file(path).map_err(Error::io("remove", path))?;
+            closed.remove(0);
         }
         if dropped > 0 {
             sync_folder(&self.dir).map_err(Error::io("sync", &self.dir))?;
+        }
+        Ok(())
+    }
+
+    /// Shows every valid record of a closed segment again, in order of append.
+    pub fn read_segment(
+        &self,
+        closed: &ClosedSegment,
+        visit: &mut dyn FnMut(u8, &[u8]),
+    ) -> Result<()> {
+        let bytes = std::fs::read(&closed.path).map_err(Error::io("read", &closed.path))?;
+        let mut offset = segment::HEADER_BYTES;
+        while let Some(start) = segment::find_record(&bytes, offset) {
+            let Ok((kind, payload, next)) = segment::record_at(&bytes, start) else { break };
+            visit(kind, payload);
+            offset = next;
         }
         Ok(())
     }

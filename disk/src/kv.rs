@@ -37,11 +37,14 @@ impl Kv {
                 names.push((*family).to_owned());
             }
         }
+        // RocksDB would say the same in words of its own.
+        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         let db = DB::open_cf(&options, dir, &names).map_err(|e| {
-            Error::Kv(format!(
-                "open {}: {e} (is another signalbox running on the same data folder?)",
-                dir.display()
-            ))
+            let hint = match e.to_string().contains("LOCK") {
+                true => " (is another signalbox running on the same data folder?)",
+                false => "",
+            };
+            Error::Kv(format!("open {}: {e}{hint}", dir.display()))
         })?;
         Ok(Kv { db })
     }

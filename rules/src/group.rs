@@ -207,6 +207,17 @@ impl Group {
         }
     }
 
+    /// Takes back ticks that lie far ahead: the clock was wrong when they were planned, and was put
+    /// right since.
+    pub(crate) fn follow_clock(&self, now: TimestampMs) {
+        let due = self.next_due().0;
+        let whole_intervals = due.saturating_sub(now.0) / self.interval_ms;
+        if whole_intervals > 1 {
+            let due = due - whole_intervals * self.interval_ms;
+            self.next_due_ms.store(due, Ordering::Release);
+        }
+    }
+
     /// Evaluates the last tick up to `now`, if it was not yet; ticks before it count as missed.
     /// Returns whether there was one. Runs on the caller's thread for as long as its queries take.
     pub fn evaluate(&self, now: TimestampMs) -> bool {

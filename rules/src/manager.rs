@@ -169,6 +169,7 @@ impl Manager {
     /// evaluated on any thread, or dropped.
     pub fn due(&self, now: TimestampMs) -> Vec<DueGroup> {
         let groups = self.groups.read();
+        groups.iter().for_each(|group| group.follow_clock(now));
         let due = groups.iter().filter(|group| group.next_due() <= now && group.try_claim());
         due.map(|group| DueGroup(group.clone())).collect()
     }

@@ -54,6 +54,12 @@ fn bad_values_are_refused_with_their_path() {
     check_error("listen: {grpc: here}", &["listen.grpc", "here"]);
     check_error("query: {concurrent_max: 0}", &["query.concurrent_max"]);
     check_error("query: [1]", &["query"]);
+    check_error("log: {level: loud}", &["log.level", "loud", "warn"]);
+    check_error("connections: {connections_max: 0}", &["connections.connections_max"]);
+    check_error("red: {flush_interval: 0s}", &["red.flush_interval"]);
+    check_error("external_url: not a url", &["external_url", "http://"]);
+    check_error("stores: {logs: {memory_bytes_max: 1}}", &["stores.logs.memory_bytes_max"]);
+    check_error("listen: {grpc: '127.0.0.1:1', http: '127.0.0.1:1'}", &["listen", "twice"]);
     check_error("a: b: c", &["line 1"]);
     check_error("alertmanager: {config_file: /nowhere}", &["alertmanager.config_file", "/nowhere"]);
 }

@@ -202,9 +202,11 @@ pub(crate) fn scope(bytes: &[u8], offset: u32) -> Result<Scope, CodecError> {
     read_origin(&mut Reader::at(bytes, offset as usize))
 }
 
-/// The span at `offset`, with the indexes of its resource and its scope.
-pub(crate) fn span(bytes: &[u8], offset: u32) -> Result<(Span, usize, usize), CodecError> {
-    read_span(&mut Reader::at(bytes, offset as usize))
+/// The span at `offset`, the indexes of its resource and its scope, and how long it is encoded.
+pub(crate) fn span(bytes: &[u8], offset: u32) -> Result<(Span, usize, usize, usize), CodecError> {
+    let mut reader = Reader::at(bytes, offset as usize);
+    let (span, resource, scope) = read_span(&mut reader)?;
+    Ok((span, resource, scope, reader.offset() - offset as usize))
 }
 
 fn read_span(reader: &mut Reader<'_>) -> Result<(Span, usize, usize), CodecError> {

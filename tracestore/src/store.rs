@@ -65,6 +65,9 @@ pub struct TraceStore {
     corrupt: Vec<CorruptRecord>,
 }
 
+/// A trace of any size charges its query at least this often.
+const SPANS_PER_CHARGE: u64 = 256;
+
 impl TraceStore {
     /// Opens the store in `dir` and rebuilds it from its journal.
     pub fn open(dir: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<TraceStore> {
@@ -135,11 +138,16 @@ impl TraceStore {
         let places = self.head.read().places(id);
         let mut spans: Vec<Span> = Vec::with_capacity(places.len());
         let mut seen = FxHashSet::default();
-        let mut bytes = 0;
+        let (mut uncharged, mut bytes) = (0, 0);
         for (number, chunk, offset) in &places {
-            let (mut span, resource, scope) =
+            if uncharged == SPANS_PER_CHARGE {
+                context.charge(uncharged, bytes)?;
+                (uncharged, bytes) = (0, 0);
+            }
+            uncharged += 1;
+            let (mut span, resource, scope, encoded_bytes) =
                 record::span(&chunk.payload, *offset).map_err(Error::from)?;
-            bytes += 100 + span.attributes.len() as u64 * 40;
+            bytes += encoded_bytes as u64;
             if !seen.insert((span.span_id, span.kind)) {
                 continue;
             }
@@ -147,7 +155,7 @@ impl TraceStore {
                 origins.get(*number, chunk, resource, scope).map_err(Error::from)?;
             spans.push(span);
         }
-        context.charge(places.len() as u64, bytes)?;
+        context.charge(uncharged, bytes)?;
         spans.sort_by_key(|span| span.start);
         Ok(Trace { id, spans })
     }

@@ -19,6 +19,9 @@ pub enum Error {
         /// How many may be held.
         limit: usize,
     },
+    /// Old samples could not be dropped.
+    #[error("dropping a journal segment: {0}")]
+    Retention(String),
     /// A label set can not identify a series.
     #[error("labels {labels} have no metric name")]
     NoMetricName {
@@ -34,6 +37,7 @@ impl Error {
             Error::Disk(error) => error.kind(),
             Error::SeriesLimit { .. } => ErrorKind::Exhausted,
             Error::NoMetricName { .. } => ErrorKind::BadRequest,
+            Error::Retention(_) => ErrorKind::Unavailable,
         }
     }
 }

@@ -8,7 +8,7 @@ use disk::codec::CodecError;
 use model::labels::Labels;
 use model::sample::{MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
-use model::{Matcher, TimestampMs};
+use model::Matcher;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -139,17 +139,17 @@ impl Head {
             .collect()
     }
 
-    /// Forgets all samples up to `time` and the series that have none left. Answers whether a series
-    /// went.
-    pub(crate) fn forget_until(&mut self, time: TimestampMs) -> bool {
-        let mut freed = 0;
-        let mut gone = Vec::new();
-        for (number, slot) in self.series.iter_mut().enumerate() {
-            let Some(series) = slot else { continue };
+    /// Forgets the samples of these series at these times, and the series that have none left.
+    /// Answers whether a series went.
+    pub(crate) fn forget(&mut self, times: FxHashMap<SeriesId, Vec<i64>>) -> bool {
+        let (mut freed, mut gone) = (0, Vec::new());
+        for (id, mut times) in times {
+            let Some(series) = self.get(id) else { continue };
+            times.sort_unstable();
             let mut series = series.lock();
-            freed += series.forget_until(time);
+            freed += series.forget(&times);
             if series.is_empty() {
-                gone.push((number as u32, series.labels.clone()));
+                gone.push((id.0 as u32, series.labels.clone()));
             }
         }
         self.bytes.fetch_sub(freed, Ordering::Relaxed);

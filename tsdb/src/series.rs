@@ -139,27 +139,40 @@ impl Series {
         self.exemplars.insert(index, exemplar);
     }
 
-    /// Forgets everything up to `time`, that instant included. Answers how many bytes became free.
-    pub(crate) fn forget_until(&mut self, time: TimestampMs) -> usize {
-        let gone = self.times.partition_point(|at| *at <= time.0);
-        let mut freed = gone * SAMPLE_BYTES;
-        if gone > 0 {
-            let start = self.start_at(gone);
-            self.times.drain(..gone);
-            self.values.drain(..gone);
-            self.starts.retain(|(first, _)| *first > gone);
-            for (first, _) in &mut self.starts {
-                *first -= gone;
+    /// Forgets the samples at these times, which are sorted. Answers how many bytes became free.
+    pub(crate) fn forget(&mut self, times: &[i64]) -> usize {
+        let is_kept = |at: i64| times.binary_search(&at).is_err();
+        let before = self.times.len();
+        let starts: Vec<i64> = (0..self.times.len()).map(|i| self.start_at(i)).collect();
+        let mut last = NO_START.0;
+        let mut kept = 0;
+        self.starts.clear();
+        for (i, start) in starts.into_iter().enumerate() {
+            let at = self.times[i];
+            if !is_kept(at) {
+                continue;
             }
-            if !self.times.is_empty() && start != NO_START.0 {
-                self.starts.insert(0, (0, start));
+            (self.times[kept], self.values[kept]) = (at, self.values[i]);
+            if start != last {
+                self.starts.push((kept, start));
+                last = start;
             }
-            self.times.shrink_to_fit();
-            self.values.shrink_to_fit();
+            kept += 1;
         }
-        let gone = self.histograms.partition_point(|(at, ..)| *at <= time);
-        freed += self.histograms.drain(..gone).map(|(_, _, h)| histogram_bytes(&h)).sum::<usize>();
-        self.exemplars.retain(|exemplar| exemplar.at > time);
+        self.times.truncate(kept);
+        self.values.truncate(kept);
+        self.times.shrink_to_fit();
+        self.values.shrink_to_fit();
+        let mut freed = (before - kept) * SAMPLE_BYTES;
+        self.histograms.retain(|(at, _, histogram)| {
+            let stays = is_kept(at.0);
+            freed += if stays { 0 } else { histogram_bytes(histogram) };
+            stays
+        });
+        // An exemplar without samples around it leads nowhere.
+        let oldest = self.times.first().copied().into_iter();
+        let oldest = oldest.chain(self.histograms.first().map(|(at, ..)| at.0)).min();
+        self.exemplars.retain(|exemplar| oldest.is_some_and(|oldest| exemplar.at.0 >= oldest));
         freed
     }
 
@@ -214,7 +227,7 @@ mod tests {
         fn samples_in_any_order_read_back_like_a_map(
             samples in prop::collection::vec((0i64..40, 0i64..3, any::<i32>()), 0..80),
             range in (0i64..40, 0i64..40),
-            forget in prop::option::of(0i64..40),
+            forget in prop::collection::btree_set(0i64..40, 0..20),
         ) {
             let mut series = Series::new(Labels::empty());
             let mut naive = BTreeMap::new();
@@ -222,10 +235,10 @@ mod tests {
                 series.push(TimestampMs(at), TimestampMs(start), f64::from(value));
                 naive.insert(at, (start, f64::from(value)));
             }
-            if let Some(time) = forget {
-                series.forget_until(TimestampMs(time));
-                naive.retain(|at, _| *at > time);
-            }
+            let before = naive.len();
+            naive.retain(|at, _| !forget.contains(at));
+            let freed = series.forget(&forget.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(freed, (before - naive.len()) * SAMPLE_BYTES);
             let range = RangeMs { start: TimestampMs(range.0), end: TimestampMs(range.1) };
             let expected: Vec<_> = naive
                 .into_iter()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use disk::journal::{CorruptRecord, JournalStats};
+use disk::journal::{ClosedSegment, CorruptRecord, JournalStats};
 use disk::{Journal, JournalOptions};
 use model::labels::Labels;
 use model::read::{RangeMs, SeriesColumns, SeriesRequest, SeriesStream};
@@ -67,7 +67,12 @@ pub struct Tsdb {
     journal: Journal,
     generation: AtomicU64,
     corrupt: Vec<CorruptRecord>,
+    /// Numbers of earlier runs that stand in the journal for a series with another number now.
+    aliases: FxHashMap<SeriesId, SeriesId>,
 }
+
+/// Series told in one record when they are told again.
+const SERIES_PER_RECORD: usize = 10_000;
 
 /// What the next record must say before its samples.
 #[derive(Default)]
@@ -91,6 +96,7 @@ impl Tsdb {
             journal,
             generation: AtomicU64::new(0),
             corrupt: recovery.corrupt,
+            aliases: replay.aliases,
         })
     }
 
@@ -116,33 +122,58 @@ impl Tsdb {
 
     /// Forgets what is over the memory limit or older than the retention. Called now and then.
     pub fn enforce_retention(&self) -> Result<()> {
-        let by_age = (self.options.retention_ms > 0)
+        let cutoff = (self.options.retention_ms > 0)
             .then(|| self.clock.now_ms().plus_ms(-self.options.retention_ms));
-        loop {
-            let oldest = self.journal.closed_segments().into_iter().next();
+        // One look at the segments: those that this very call fills are for the next.
+        for oldest in self.journal.closed_segments() {
             let is_full = self.head.read().bytes() > self.options.memory_bytes_max;
-            let Some(oldest) = oldest else { return Ok(()) };
-            let is_old = by_age.is_some_and(|cutoff| oldest.newest < cutoff.0);
+            let is_old = cutoff.is_some_and(|cutoff| oldest.newest < cutoff.0);
             if !is_full && !is_old {
                 return Ok(());
             }
-            // The labels of series that live on may stand only in the segment that goes.
-            let commit = {
-                let mut head = self.head.write();
-                if head.forget_until(TimestampMs(oldest.newest)) {
-                    self.generation.fetch_add(1, Ordering::SeqCst);
-                }
-                let metadata: Vec<_> =
-                    head.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-                let (next, all) = (head.next_number(), head.all());
-                let payload = record::encode(next, &all, &metadata, &SeriesBatch::default());
-                self.journal.append(record::BATCH, Arc::new(payload), i64::MIN)?.1
-            };
-            if commit.wait().is_err() {
-                return Ok(());
-            }
+            self.forget_segment(&oldest)?;
             self.journal.drop_records_before(oldest.records_end)?;
         }
+        Ok(())
+    }
+
+    /// Forgets exactly the samples that stand in a segment, and tells everything that only it told
+    /// again. Durable on return.
+    fn forget_segment(&self, segment: &ClosedSegment) -> Result<()> {
+        let mut times: FxHashMap<SeriesId, Vec<i64>> = FxHashMap::default();
+        self.journal.read_segment(segment, &mut |_, payload| {
+            let Ok(decoded) = record::decode(payload) else { return };
+            let points = decoded.batch.points.iter().map(|point| (point.series, point.at));
+            let histograms = decoded.batch.histograms.iter().map(|point| (point.series, point.at));
+            for (series, at) in points.chain(histograms) {
+                let series = self.aliases.get(&series).copied().unwrap_or(series);
+                times.entry(series).or_default().push(at.0);
+            }
+        })?;
+        let (next, mut told, metadata) = {
+            let mut head = self.head.write();
+            if head.forget(times) {
+                self.generation.fetch_add(1, Ordering::SeqCst);
+            }
+            let metadata: Vec<_> =
+                head.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+            (head.next_number(), head.all(), metadata)
+        };
+        let labels: FxHashMap<SeriesId, Labels> = told.iter().cloned().collect();
+        let aliases = self.aliases.iter();
+        told.extend(aliases.filter_map(|(alias, id)| Some((*alias, labels.get(id)?.clone()))));
+        let mut last = None;
+        for (i, series) in told.chunks(SERIES_PER_RECORD).enumerate() {
+            let metadata = if i == 0 { metadata.as_slice() } else { &[] };
+            let payload = record::encode(next, series, metadata, &SeriesBatch::default());
+            last = Some(self.journal.append(record::BATCH, Arc::new(payload), i64::MIN)?.1);
+        }
+        let payload = record::encode(next, &[], &[], &SeriesBatch::default());
+        let commit = self.journal.append(record::BATCH, Arc::new(payload), i64::MIN)?.1;
+        for commit in last.into_iter().chain([commit]) {
+            commit.wait().map_err(|e| Error::Retention(e.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Writes what waits and stops. Reads still work.
@@ -208,8 +239,10 @@ impl Replay {
     /// Puts points of unknown series aside and follows aliases.
     fn adopt(&mut self, mut batch: SeriesBatch) -> SeriesBatch {
         let Replay { head, aliases, orphans } = self;
-        let is_known = |id: &mut SeriesId| {
+        let mut is_known = |id: &mut SeriesId| {
             *id = aliases.get(id).copied().unwrap_or(*id);
+            // Even if its series is never told, no other may get this number.
+            head.reserve(id.0.saturating_add(1)).ok();
             head.get(*id).is_some()
         };
         for mut point in std::mem::take(&mut batch.points) {

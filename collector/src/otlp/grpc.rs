@@ -89,7 +89,10 @@ async fn export_message(
     };
     let limits = receiver.limits;
     let framed_max = limits.request_bytes_max + PREFIX_BYTES;
-    let framed = body::read(request_body, framed_max, limits.body_timeout).await.map_err(refuse)?;
+    let mut reservation = receiver.reservation();
+    let framed = body::read(request_body, framed_max, limits.body_timeout, &mut reservation)
+        .await
+        .map_err(refuse)?;
     let (is_compressed, message) = unframe(framed).map_err(refuse)?;
     let encoding = match (is_compressed, headers.get("grpc-encoding")) {
         (false, _) => Encoding::Identity,
@@ -112,7 +115,7 @@ async fn export_message(
         },
     };
     let outcome = receiver
-        .export(signal, Format::Protobuf, encoding, message)
+        .export(signal, Format::Protobuf, encoding, message, reservation)
         .await
         .map_err(|rejection| to_status(&rejection))?;
     let rejected = i64::try_from(outcome.refused_count()).unwrap_or(i64::MAX);

@@ -122,9 +122,11 @@ async fn export(receiver: &Receiver, signal: Signal, request: Request) -> Respon
         return answer;
     };
     let limits = receiver.limits;
-    let read = body::read(request_body, limits.request_bytes_max, limits.body_timeout).await;
+    let mut reservation = receiver.reservation();
+    let (size_max, timeout) = (limits.request_bytes_max, limits.body_timeout);
+    let read = body::read(request_body, size_max, timeout, &mut reservation).await;
     let result = match read {
-        Ok(wire) => receiver.export(signal, format, encoding, wire).await,
+        Ok(wire) => receiver.export(signal, format, encoding, wire, reservation).await,
         Err(rejection) => {
             receiver.count_refused(signal, &rejection);
             Err(rejection)

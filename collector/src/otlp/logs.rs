@@ -9,11 +9,11 @@ use model::TimestampNs;
 use model::labels::Labels;
 use model::log::Origin;
 use model::write::{LogBatch, LogEntry, LogField, LogGroup, WriteOutcome};
-use proto::DecodeError;
 use proto::otlp::{Attributes, LogRecordRef, LogsRef, ResourceRef, ScopeRef, ValueRef};
 
 use crate::limits::Limits;
 use crate::otlp::fields::{to_field_name, to_hex, to_text, to_time, too_many_attributes};
+use crate::rejection::Rejection;
 
 /// Resource attributes that become stream labels: Loki's default list
 /// (docs/configuration, `distributor.otlp.default_resource_attributes_as_index_labels`).
@@ -61,9 +61,14 @@ pub(crate) fn map<'a>(
     request: LogsRef<'a>,
     limits: &Limits,
     now: TimestampNs,
-) -> Result<(LogBatch<'a>, WriteOutcome), DecodeError> {
-    let mut mapper =
-        Mapper { batch: LogBatch::default(), outcome: WriteOutcome::default(), limits, now };
+) -> Result<(LogBatch<'a>, WriteOutcome), Rejection> {
+    let mut mapper = Mapper {
+        batch: LogBatch::default(),
+        outcome: WriteOutcome::default(),
+        limits,
+        now,
+        rows_bytes: 0,
+    };
     for resource_logs in request.resource_logs() {
         let resource_logs = resource_logs?;
         let shared_start = mapper.batch.fields.len();
@@ -75,6 +80,9 @@ pub(crate) fn map<'a>(
             // fields of a group are one range.
             let start = if i == 0 { shared_start } else { mapper.batch.fields.len() };
             if i > 0 {
+                let bytes =
+                    resource_fields.iter().map(|f| f.name.len() + f.value.len() + FIELD_BYTES);
+                mapper.add_bytes(bytes.sum())?;
                 mapper.batch.fields.extend_from_slice(&resource_fields);
             }
             let scope_count = mapper.scope(scope_logs.scope)?;
@@ -98,11 +106,26 @@ struct Mapper<'a, 'l> {
     outcome: WriteOutcome,
     limits: &'l Limits,
     now: TimestampNs,
+    /// Memory of the rows so far, and of what a store writes for them.
+    rows_bytes: usize,
 }
 
+/// The memory of a field and of a record, without their text.
+const FIELD_BYTES: usize = size_of::<LogField<'_>>();
+const RECORD_BYTES: usize = size_of::<LogEntry<'_>>() + FIELD_BYTES;
+
 impl<'a> Mapper<'a, '_> {
+    /// Counts memory; a request that takes too much is refused whole.
+    fn add_bytes(&mut self, bytes: usize) -> Result<(), Rejection> {
+        self.rows_bytes = self.rows_bytes.saturating_add(bytes);
+        match self.limits.rows_bytes_max() {
+            limit if self.rows_bytes > limit => Err(Rejection::too_many_rows(limit)),
+            _ => Ok(()),
+        }
+    }
+
     /// Adds the fields of a resource; answers its stream and how many attributes it has.
-    fn resource(&mut self, resource: ResourceRef<'a>) -> Result<(Labels, usize), DecodeError> {
+    fn resource(&mut self, resource: ResourceRef<'a>) -> Result<(Labels, usize), Rejection> {
         let mut labels: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
         let mut count = 0;
         let fields_start = self.batch.fields.len();
@@ -129,7 +152,7 @@ impl<'a> Mapper<'a, '_> {
         Ok((Labels::from_pairs(labels), count))
     }
 
-    fn scope(&mut self, scope: ScopeRef<'a>) -> Result<usize, DecodeError> {
+    fn scope(&mut self, scope: ScopeRef<'a>) -> Result<usize, Rejection> {
         let count = self.attributes(scope.attributes(), Origin::Scope)?;
         self.text("scope_name", scope.name, Origin::Scope);
         self.text("scope_version", scope.version, Origin::Scope);
@@ -140,7 +163,8 @@ impl<'a> Mapper<'a, '_> {
         Ok(count)
     }
 
-    fn record(&mut self, record: LogRecordRef<'a>, origin_count: usize) -> Result<(), DecodeError> {
+    fn record(&mut self, record: LogRecordRef<'a>, origin_count: usize) -> Result<(), Rejection> {
+        self.add_bytes(RECORD_BYTES)?;
         let start = self.batch.fields.len();
         let count = self.attributes(record.attributes(), Origin::Record)?.max(origin_count);
         let refuse = |mapper: &mut Self, reason, example: &dyn Fn() -> String| {
@@ -201,7 +225,7 @@ impl<'a> Mapper<'a, '_> {
         &mut self,
         attributes: Attributes<'a>,
         origin: Origin,
-    ) -> Result<usize, DecodeError> {
+    ) -> Result<usize, Rejection> {
         let mut count = 0;
         for attribute in attributes {
             let attribute = attribute?;
@@ -217,7 +241,7 @@ impl<'a> Mapper<'a, '_> {
         name: Cow<'a, str>,
         value: ValueRef<'a>,
         origin: Origin,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<(), Rejection> {
         if let ValueRef::Map(map) = value {
             for entry in map.entries() {
                 let entry = entry?;
@@ -226,7 +250,9 @@ impl<'a> Mapper<'a, '_> {
             }
             return Ok(());
         }
-        self.batch.fields.push(LogField { name, value: to_text(value)?, origin });
+        let value = to_text(value)?;
+        self.add_bytes(FIELD_BYTES + name.len() + value.len())?;
+        self.batch.fields.push(LogField { name, value, origin });
         Ok(())
     }
 

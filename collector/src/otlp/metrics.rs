@@ -35,6 +35,7 @@ pub(crate) struct Mapper<'m> {
     cache: &'m SeriesCache,
     limits: &'m Limits,
     accepted: model::read::RangeMs,
+    generation: u64,
     batch: SeriesBatch,
     outcome: WriteOutcome,
     scratch: Vec<u8>,
@@ -69,12 +70,12 @@ impl<'m> Mapper<'m> {
         cache: &'m SeriesCache,
         limits: &'m Limits,
     ) -> Self {
-        cache.follow(sink.generation());
         Mapper {
             sink,
             cache,
             limits,
             accepted: sink.accepted_times(),
+            generation: sink.generation(),
             batch: SeriesBatch::default(),
             outcome: WriteOutcome::default(),
             scratch: Vec::new(),
@@ -235,7 +236,7 @@ impl<'m> Mapper<'m> {
             (false, None) => return Ok(Err(("no_value", "a data point has no value".to_owned()))),
         };
         let key = self.point_key(metric.key, &[], |feed| point.for_each_attribute_raw(feed));
-        let series = match self.cache.get(key) {
+        let series = match self.cache.get(key, self.generation) {
             Some(Ids::One(series)) => series,
             _ => {
                 let labels = match self.labels(metric, point.attributes())? {
@@ -248,7 +249,7 @@ impl<'m> Mapper<'m> {
                     Err(refused) => return Ok(Err(refused)),
                 };
                 self.describe(metric, &name);
-                self.cache.put(key, Ids::One(series));
+                self.cache.put(key, self.generation, Ids::One(series));
                 series
             }
         };
@@ -365,7 +366,7 @@ impl<'m> Mapper<'m> {
     fn target_info(&mut self, resource: &mut Resource<'_>) -> Result<(), Rejection> {
         let Some(at) = resource.newest else { return Ok(()) };
         let key = Key::of(resource.resource.raw);
-        let known = self.cache.target_info(key);
+        let known = self.cache.target_info(key, self.generation);
         if known.is_some_and(|(_, last)| (last - at.0).abs() < TARGET_INFO_INTERVAL_MS) {
             return Ok(());
         }
@@ -391,7 +392,7 @@ impl<'m> Mapper<'m> {
                 series
             }
         };
-        self.cache.put_target_info(key, series, at.0);
+        self.cache.put_target_info(key, self.generation, series, at.0);
         let start = model::write::NO_START;
         self.batch.points.push(FloatPoint { series, at, start, value: 1.0 });
         Ok(())

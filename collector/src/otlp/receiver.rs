@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use model::write::{SpanObserver, WriteOutcome};
-use model::{Clock, ErrorKind, LogSink, SeriesSink, SpanSink};
+use model::{Clock, Commit, ErrorKind, LogSink, SeriesSink, SpanSink};
 use proto::Signal;
 use proto::otlp::{LogsRef, MetricsRef, TracesRef};
 
@@ -45,10 +45,35 @@ pub(crate) enum Format {
     Json,
 }
 
-/// A part of the in-flight budget; given back when dropped.
-struct Reservation<'r> {
+/// A request's part of the in-flight budget; grows as the request does, and is given back when
+/// dropped.
+pub(crate) struct Reservation<'r> {
     receiver: &'r Receiver,
     bytes: usize,
+}
+
+impl Reservation<'_> {
+    /// Reserves more memory, or refuses the request for now. A request that is alone may always go on:
+    /// it is within the limit of one request.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Rejection> {
+        let Receiver { in_flight_bytes, telemetry, limits, .. } = self.receiver;
+        self.bytes += bytes;
+        telemetry.in_flight_bytes.inc_by(bytes as i64);
+        let total = in_flight_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let others = total.saturating_sub(self.bytes);
+        if others == 0 || total <= limits.in_flight_bytes_max {
+            return Ok(());
+        }
+        Err(Rejection {
+            reason: "in_flight_limit",
+            kind: ErrorKind::Unavailable,
+            message: format!(
+                "requests of {others} bytes are being worked on, the limit is {}; retry later",
+                limits.in_flight_bytes_max
+            ),
+            retry_after: Some(limits.retry_delay),
+        })
+    }
 }
 
 impl Drop for Reservation<'_> {
@@ -74,24 +99,9 @@ impl Receiver {
         }
     }
 
-    /// Reserves memory for a request, or refuses it for now.
-    fn reserve(&self, bytes: usize) -> Result<Reservation<'_>, Rejection> {
-        let before = self.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.telemetry.in_flight_bytes.inc_by(bytes as i64);
-        let reservation = Reservation { receiver: self, bytes };
-        // A single request may always pass: it is within the limit of one request.
-        if before > 0 && before + bytes > self.limits.in_flight_bytes_max {
-            return Err(Rejection {
-                reason: "in_flight_limit",
-                kind: ErrorKind::Unavailable,
-                message: format!(
-                    "requests of {before} bytes are being worked on, the limit is {}; retry later",
-                    self.limits.in_flight_bytes_max
-                ),
-                retry_after: Some(self.limits.retry_delay),
-            });
-        }
-        Ok(reservation)
+    /// The in-flight budget of a request that begins.
+    pub(crate) fn reservation(&self) -> Reservation<'_> {
+        Reservation { receiver: self, bytes: 0 }
     }
 
     /// Takes one request: reads, unpacks, decodes, stores, waits until it is durable, counts.
@@ -101,9 +111,10 @@ impl Receiver {
         format: Format,
         encoding: Encoding,
         wire: Bytes,
+        reservation: Reservation<'_>,
     ) -> Result<WriteOutcome, Rejection> {
         let started = self.clock.monotonic();
-        let result = self.export_uncounted(signal, format, encoding, wire).await;
+        let result = self.export_uncounted(signal, format, encoding, wire, reservation).await;
         match &result {
             Ok(outcome) => self.telemetry.outcome(signal, outcome),
             Err(rejection) => self.count_refused(signal, rejection),
@@ -130,22 +141,26 @@ impl Receiver {
         format: Format,
         encoding: Encoding,
         wire: Bytes,
+        mut reservation: Reservation<'_>,
     ) -> Result<WriteOutcome, Rejection> {
         let limit = self.limits.request_bytes_max;
-        let _wire_memory = self.reserve(wire.len())?;
         let wire_bytes = wire.len();
         let decoded = off_loop(wire_bytes, || -> Result<Bytes, Rejection> {
             let unpacked = body::decompress(wire, encoding, limit)?;
             match format {
                 Format::Protobuf => Ok(unpacked),
                 Format::Json => {
-                    proto::json::to_protobuf(signal, &unpacked).map(Bytes::from).map_err(|e| {
+                    check_json_objects(&unpacked, limit)?;
+                    let protobuf = proto::json::to_protobuf(signal, &unpacked).map_err(|e| {
                         Rejection::permanent("bad_json", ErrorKind::BadRequest, e.to_string())
-                    })
+                    })?;
+                    Ok(Bytes::from(protobuf))
                 }
             }
         })?;
-        let _decoded_memory = self.reserve(decoded.len())?;
+        if encoding != Encoding::Identity || format == Format::Json {
+            reservation.grow(decoded.len())?;
+        }
         self.telemetry.bytes(signal, wire_bytes, decoded.len());
         match signal {
             Signal::Metrics => self.export_metrics(&decoded).await,
@@ -156,11 +171,12 @@ impl Receiver {
 
     async fn export_metrics(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
         let (outcome, commit) = off_loop(bytes.len(), || {
-            let mut mapper = metrics::Mapper::new(&*self.sinks.series, &self.series, &self.limits);
-            mapper.map(MetricsRef::new(bytes))?;
-            let (batch, mut outcome) = mapper.finish();
-            let (stored, commit) =
-                self.sinks.series.append(&batch).map_err(|e| self.store_error(&e))?;
+            let (mut outcome, mut stored, mut commit) = self.append_metrics(bytes)?;
+            // Retention dropped a series between its lookup and its sample: look all of them up
+            // anew. Samples that were taken the first time are replaced by themselves.
+            if stored.refused.iter().any(|refusal| refusal.reason == "unknown_series") {
+                (outcome, stored, commit) = self.append_metrics(bytes)?;
+            }
             // Accepted counts data points, the store counts samples; what it refuses beyond the
             // times that were asked for is rare and counted by sample.
             outcome.accepted = outcome.accepted.saturating_sub(stored.refused_count());
@@ -169,6 +185,18 @@ impl Receiver {
         })?;
         commit.await.map_err(|e| self.store_error(&e))?;
         Ok(outcome)
+    }
+
+    fn append_metrics(
+        &self,
+        bytes: &[u8],
+    ) -> Result<(WriteOutcome, WriteOutcome, Commit), Rejection> {
+        let mut mapper = metrics::Mapper::new(&*self.sinks.series, &self.series, &self.limits);
+        mapper.map(MetricsRef::new(bytes))?;
+        let (batch, outcome) = mapper.finish();
+        let (stored, commit) =
+            self.sinks.series.append(&batch).map_err(|e| self.store_error(&e))?;
+        Ok((outcome, stored, commit))
     }
 
     async fn export_logs(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
@@ -203,6 +231,21 @@ impl Receiver {
     fn store_error(&self, error: &model::Error) -> Rejection {
         Rejection::from_store(error, self.limits.retry_delay)
     }
+}
+
+/// The smallest JSON objects take a hundred times their text in memory: a body of the largest size may
+/// have one object for each of so many bytes.
+const JSON_BYTES_PER_OBJECT: usize = 32;
+
+fn check_json_objects(body: &[u8], request_bytes_max: usize) -> Result<(), Rejection> {
+    let objects = body.iter().filter(|byte| **byte == b'{').count();
+    let limit = request_bytes_max / JSON_BYTES_PER_OBJECT;
+    if objects <= limit {
+        return Ok(());
+    }
+    let message =
+        format!("the JSON has {objects} objects, the limit is {limit}; send smaller batches");
+    Err(Rejection::permanent("too_large", ErrorKind::TooLarge, message))
 }
 
 /// Runs CPU work; a large piece tells the runtime first, so that other requests move on.

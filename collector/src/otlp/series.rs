@@ -5,7 +5,6 @@
 //! A sender repeats itself byte for byte, so the steady state is one hash and one lookup.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::sample::SeriesId;
 use parking_lot::Mutex;
@@ -37,10 +36,10 @@ const SHARDS: usize = 16;
 
 /// Remembered series, shared by all requests.
 pub(crate) struct SeriesCache {
-    shards: [Mutex<FxHashMap<u128, Ids>>; SHARDS],
+    /// Each answer with the generation of the store that gave it.
+    shards: [Mutex<FxHashMap<u128, (u64, Ids)>>; SHARDS],
     /// When each resource's `target_info` was last written, in milliseconds.
-    target_infos: Mutex<FxHashMap<u128, (SeriesId, i64)>>,
-    generation: AtomicU64,
+    target_infos: Mutex<FxHashMap<u128, (u64, SeriesId, i64)>>,
     shard_entries_max: usize,
 }
 
@@ -49,45 +48,40 @@ impl SeriesCache {
         SeriesCache {
             shards: std::array::from_fn(|_| Mutex::default()),
             target_infos: Mutex::default(),
-            generation: AtomicU64::new(0),
             shard_entries_max: entries_max / SHARDS + 1,
         }
     }
 
-    /// Forgets everything if the store's ids are no longer what they were.
-    pub(crate) fn follow(&self, generation: u64) {
-        if self.generation.swap(generation, Ordering::SeqCst) != generation {
-            self.shards.iter().for_each(|shard| shard.lock().clear());
-            self.target_infos.lock().clear();
-        }
-    }
-
-    fn shard(&self, key: Key) -> &Mutex<FxHashMap<u128, Ids>> {
+    fn shard(&self, key: Key) -> &Mutex<FxHashMap<u128, (u64, Ids)>> {
         &self.shards[(key.0 >> 64) as usize % SHARDS]
     }
 
-    pub(crate) fn get(&self, key: Key) -> Option<Ids> {
-        self.shard(key).lock().get(&key.0).cloned()
+    /// The series of a point, if the store of `generation` gave them.
+    pub(crate) fn get(&self, key: Key, generation: u64) -> Option<Ids> {
+        let shard = self.shard(key).lock();
+        shard.get(&key.0).filter(|(given, _)| *given == generation).map(|(_, ids)| ids.clone())
     }
 
-    pub(crate) fn put(&self, key: Key, ids: Ids) {
+    pub(crate) fn put(&self, key: Key, generation: u64, ids: Ids) {
         let mut shard = self.shard(key).lock();
         if shard.len() >= self.shard_entries_max {
             shard.clear();
         }
-        shard.insert(key.0, ids);
+        shard.insert(key.0, (generation, ids));
     }
 
     /// The `target_info` series of a resource and when it was last written.
-    pub(crate) fn target_info(&self, key: Key) -> Option<(SeriesId, i64)> {
-        self.target_infos.lock().get(&key.0).copied()
+    pub(crate) fn target_info(&self, key: Key, generation: u64) -> Option<(SeriesId, i64)> {
+        let infos = self.target_infos.lock();
+        let (given, id, at_ms) = infos.get(&key.0)?;
+        (*given == generation).then_some((*id, *at_ms))
     }
 
-    pub(crate) fn put_target_info(&self, key: Key, id: SeriesId, at_ms: i64) {
+    pub(crate) fn put_target_info(&self, key: Key, generation: u64, id: SeriesId, at_ms: i64) {
         let mut infos = self.target_infos.lock();
         if infos.len() >= self.shard_entries_max {
             infos.clear();
         }
-        infos.insert(key.0, (id, at_ms));
+        infos.insert(key.0, (generation, id, at_ms));
     }
 }

@@ -5,21 +5,21 @@ use std::ops::Range;
 use model::SpanId;
 use model::read::RangeNs;
 use model::span::{SpanKind, StatusCode};
-use model::write::{EventRow, LinkRow, SpanBatch, SpanOrigin, SpanRow, WriteOutcome};
-use proto::DecodeError;
+use model::write::{AttributeRef, EventRow, LinkRow, SpanBatch, SpanOrigin, SpanRow, WriteOutcome};
 use proto::otlp::{Attributes, SpanRef, TracesRef};
 
 use crate::limits::Limits;
 use crate::otlp::fields::{
     to_hex, to_span_id, to_time, to_trace_id, to_value_ref, too_many_attributes,
 };
+use crate::rejection::Rejection;
 
 /// Walks a whole request. Spans that can not be kept are refused in the outcome.
 pub(crate) fn map<'a>(
     request: TracesRef<'a>,
     limits: &Limits,
     accepted_starts: RangeNs,
-) -> Result<(SpanBatch<'a>, WriteOutcome), DecodeError> {
+) -> Result<(SpanBatch<'a>, WriteOutcome), Rejection> {
     let mut mapper = Mapper {
         batch: SpanBatch::default(),
         outcome: WriteOutcome::default(),
@@ -66,16 +66,30 @@ struct Mapper<'a, 'l> {
 }
 
 impl<'a> Mapper<'a, '_> {
-    fn attributes(&mut self, attributes: Attributes<'a>) -> Result<Range<u32>, DecodeError> {
+    fn attributes(&mut self, attributes: Attributes<'a>) -> Result<Range<u32>, Rejection> {
         let start = self.batch.attributes.len() as u32;
         for attribute in attributes {
             let attribute = attribute?;
             self.batch.attributes.push((attribute.key, to_value_ref(attribute.value)?));
         }
+        self.check_rows()?;
         Ok(start..self.batch.attributes.len() as u32)
     }
 
-    fn span(&mut self, span: SpanRef<'a>, origin_count: usize) -> Result<(), DecodeError> {
+    /// A request whose rows take too much memory is refused whole.
+    fn check_rows(&self) -> Result<(), Rejection> {
+        let bytes = self.batch.attributes.len() * size_of::<AttributeRef<'_>>()
+            + self.batch.events.len() * size_of::<EventRow<'_>>()
+            + self.batch.links.len() * size_of::<LinkRow<'_>>()
+            + self.batch.spans.len() * size_of::<SpanRow<'_>>()
+            + self.batch.scopes.len() * size_of::<SpanOrigin<'_>>();
+        match self.limits.rows_bytes_max() {
+            limit if bytes > limit => Err(Rejection::too_many_rows(limit)),
+            _ => Ok(()),
+        }
+    }
+
+    fn span(&mut self, span: SpanRef<'a>, origin_count: usize) -> Result<(), Rejection> {
         let (attributes_before, events_before, links_before) =
             (self.batch.attributes.len(), self.batch.events.len(), self.batch.links.len());
         match self.row(&span, origin_count)? {
@@ -95,7 +109,7 @@ impl<'a> Mapper<'a, '_> {
         &mut self,
         span: &SpanRef<'a>,
         origin_count: usize,
-    ) -> Result<Result<SpanRow<'a>, (&'static str, String)>, DecodeError> {
+    ) -> Result<Result<SpanRow<'a>, (&'static str, String)>, Rejection> {
         let attributes = self.attributes(span.attributes())?;
         let events_start = self.batch.events.len() as u32;
         let mut count = attributes.len().max(origin_count);

@@ -95,7 +95,10 @@ fn replay_segment(
     let mut newest = i64::MIN;
     let mut offset = match segment::check_header(&bytes, number) {
         Ok(()) => segment::HEADER_BYTES,
-        Err(_) if is_last && segment::find_record(&bytes, 0).is_none() => {
+        Err(_)
+            if is_last
+                && (bytes.len() < segment::HEADER_BYTES || bytes.iter().all(|byte| *byte == 0)) =>
+        {
             // The process died while it made the file: nothing in it was acknowledged.
             recovery.torn_bytes += bytes.len() as u64;
             return Ok((0, newest));

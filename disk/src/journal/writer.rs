@@ -217,8 +217,11 @@ impl Writer {
         self.current.bytes += buffer.len() as u64;
         self.current.records_end += records;
         self.current.newest = self.current.newest.max(newest);
-        if self.current.bytes >= self.options.segment_bytes_max {
-            self.roll().map_err(|e| e.to_string())?;
+        // What was written is durable even if the next segment can not be made.
+        if self.current.bytes >= self.options.segment_bytes_max
+            && let Err(error) = self.roll()
+        {
+            self.queue.poison(error.to_string());
         }
         let (bytes, segments) = (self.current.bytes, 1);
         self.queue.finish(0, |stats| (stats.bytes, stats.segments) = (bytes, segments));

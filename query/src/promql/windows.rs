@@ -8,7 +8,7 @@ use std::sync::Arc;
 use model::labels::METRIC_NAME;
 use model::read::SeriesColumns;
 use model::sample::is_stale;
-use model::{Labels, NativeHistogram};
+use model::{Labels, NativeHistogram, QueryContext};
 
 use super::ast::{Call, Expr, ExprKind, ValueType};
 use super::eval::Evaluator;
@@ -133,7 +133,7 @@ pub(super) fn call(
     };
     let windows = evaluator.windows(matrix, grid)?;
     if name == "absent_over_time" {
-        return Ok(absent_over_time(matrix, &windows, grid));
+        return absent_over_time(matrix, &windows, grid, evaluator.context);
     }
     let function = find(name).ok_or_else(|| EvalError::NotSupported { what: name.to_owned() })?;
     if name == "quantile_over_time" && !windows.series.is_empty() {
@@ -155,10 +155,12 @@ pub(super) fn call(
         evaluator.context.charge(cells, cells.saturating_mul(8))?;
         let metric = series.labels.metric_name();
         let mut remarks = Remarks { notes: &mut evaluator.notes, function: name, span, metric };
-        let (values, histograms) = over_windows(series, &windows, grid, |step, window| {
-            let parameter = |i: usize| parameters.get(i).map_or(0.0, |values| values[step]);
-            function(window, [parameter(0), parameter(1)], &mut remarks)
-        });
+        let context = evaluator.context;
+        let (values, histograms) =
+            over_windows(series, &windows, grid, context, |step, window| {
+                let parameter = |i: usize| parameters.get(i).map_or(0.0, |values| values[step]);
+                function(window, [parameter(0), parameter(1)], &mut remarks)
+            })?;
         let column = Column {
             labels: series.labels.clone(),
             drop_name: series.drop_name || !keeps_name,
@@ -187,12 +189,17 @@ pub(super) fn call(
 
 type Cells = (Vec<f64>, Vec<Option<Arc<NativeHistogram>>>);
 
+/// A query asks whether it may go on after this many samples of windows.
+const SAMPLES_PER_CHECK: usize = 100_000;
+
 fn over_windows(
     series: &Samples,
     windows: &Windows,
     grid: &Grid,
+    context: &QueryContext,
     mut compute: impl FnMut(usize, &Window<'_>) -> Cell,
-) -> Cells {
+) -> Result<Cells, EvalError> {
+    let mut unchecked = 0;
     let mut values = vec![absent(); grid.count];
     let mut histograms = Vec::new();
     let (mut from, mut to, mut histogram_from, mut histogram_to) = (0, 0, 0, 0);
@@ -216,6 +223,11 @@ fn over_windows(
         if from == to && histogram_from == histogram_to {
             continue;
         }
+        unchecked += 1 + to - from + histogram_to - histogram_from;
+        if unchecked > SAMPLES_PER_CHECK {
+            context.check()?;
+            unchecked = 0;
+        }
         let window = Window {
             times: &times[from..to],
             values: &series.values[from..to],
@@ -234,13 +246,18 @@ fn over_windows(
             }
         }
     }
-    (values, histograms)
+    Ok((values, histograms))
 }
 
-fn absent_over_time(matrix: &Expr, windows: &Windows, grid: &Grid) -> Vec<Column> {
+fn absent_over_time(
+    matrix: &Expr,
+    windows: &Windows,
+    grid: &Grid,
+    context: &QueryContext,
+) -> Result<Vec<Column>, EvalError> {
     let mut values = vec![1.0; grid.count];
     for series in &windows.series {
-        let (present, _) = over_windows(series, windows, grid, |_, _| Cell::Float(1.0));
+        let (present, _) = over_windows(series, windows, grid, context, |_, _| Cell::Float(1.0))?;
         for (value, present) in values.iter_mut().zip(present) {
             if !is_absent(present) {
                 *value = absent();
@@ -251,7 +268,7 @@ fn absent_over_time(matrix: &Expr, windows: &Windows, grid: &Grid) -> Vec<Column
         ExprKind::Range(range) => range.selector.absent_labels(),
         _ => Labels::empty(),
     };
-    vec![Column::floats(labels.without(&[METRIC_NAME]), false, values)]
+    Ok(vec![Column::floats(labels.without(&[METRIC_NAME]), false, values)])
 }
 
 fn check_smoothing(parameters: &[Vec<f64>]) -> Result<(), EvalError> {

@@ -330,6 +330,17 @@ fn missed_ticks_are_counted_and_not_made_up_for() {
 }
 
 #[test]
+fn a_clock_that_is_put_back_does_not_stop_the_rules() {
+    let mut house = House::new(DOWN);
+    house.query.answer("up == 0", &[]);
+    house.tick();
+    let earlier = house.now.plus_ms(-1440 * MINUTE);
+    drop(house.manager.due(earlier));
+    let due = house.manager.next_due().unwrap();
+    assert!(due >= earlier && due <= earlier.plus_ms(MINUTE), "{due} {earlier}");
+}
+
+#[test]
 fn a_claimed_group_is_not_handed_out_twice() {
     let house = House::new(RECORD);
     let due = house.manager.due(house.now);

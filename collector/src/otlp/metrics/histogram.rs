@@ -50,7 +50,7 @@ impl Mapper<'_> {
         let mut extra = vec![u8::from(has_sum)];
         bounds.clone().for_each(|bound| extra.extend_from_slice(&bound.to_le_bytes()));
         let key = self.point_key(metric.key, &extra, |feed| point.for_each_attribute_raw(feed));
-        let ids = match self.cache.get(key) {
+        let ids = match self.cache.get(key, self.generation) {
             Some(Ids::Many(ids)) => ids,
             _ => {
                 let labels = kept!(self.labels(metric, point.attributes())?);
@@ -105,14 +105,14 @@ impl Mapper<'_> {
         let (at, start) =
             kept!(self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano));
         let key = self.point_key(metric.key, &[], |feed| point.for_each_attribute_raw(feed));
-        let series = match self.cache.get(key) {
+        let series = match self.cache.get(key, self.generation) {
             Some(Ids::One(series)) => series,
             _ => {
                 let labels = kept!(self.labels(metric, point.attributes())?);
                 let name = metric.name();
                 let series = kept!(self.series(&labels, &name, None)?);
                 self.describe(metric, &name);
-                self.cache.put(key, Ids::One(series));
+                self.cache.put(key, self.generation, Ids::One(series));
                 series
             }
         };
@@ -155,7 +155,7 @@ impl Mapper<'_> {
         let mut extra = Vec::with_capacity(quantiles.len() * 8);
         quantiles.iter().for_each(|(q, _)| extra.extend_from_slice(&q.to_le_bytes()));
         let key = self.point_key(metric.key, &extra, |feed| point.for_each_attribute_raw(feed));
-        let ids = match self.cache.get(key) {
+        let ids = match self.cache.get(key, self.generation) {
             Some(Ids::Many(ids)) => ids,
             _ => {
                 let labels = kept!(self.labels(metric, point.attributes())?);
@@ -183,7 +183,7 @@ impl Mapper<'_> {
 
     fn remember(&self, key: Key, ids: Vec<SeriesId>) -> Arc<[SeriesId]> {
         let ids: Arc<[SeriesId]> = ids.into();
-        self.cache.put(key, Ids::Many(ids.clone()));
+        self.cache.put(key, self.generation, Ids::Many(ids.clone()));
         ids
     }
 }

@@ -299,13 +299,33 @@ async fn browsers_of_allowed_origins_may_send() {
 }
 
 #[tokio::test]
-async fn requests_in_flight_are_bounded() {
+async fn requests_in_flight_are_bounded_while_they_arrive() {
     let bench = Bench::new(Limits { in_flight_bytes_max: 10, ..Default::default() });
-    // The first reservation is for the body as sent, the second for what it decodes to.
+    let answer = send(&bench, post("/v1/traces", PROTOBUF, one_span())).await;
+    assert_eq!(answer.status, StatusCode::OK, "a request that is alone may always go on");
+    let mut other = bench.receiver.reservation();
+    other.grow(5).unwrap();
     let answer = send(&bench, post("/v1/traces", PROTOBUF, one_span())).await;
     assert_eq!(
         (answer.status, answer.header("retry-after")),
         (StatusCode::SERVICE_UNAVAILABLE, "1")
     );
+    drop(other);
     assert_eq!(bench.counter("signalbox_otlp_in_flight_bytes"), 0);
+}
+
+#[tokio::test]
+async fn small_requests_that_would_take_much_memory_are_refused() {
+    let bench = Bench::new(Limits { request_bytes_max: 100_000, ..Default::default() });
+    let records = vec![Default::default(); 20_000];
+    let answer = send(&bench, post("/v1/logs", PROTOBUF, logs(records).encode_to_vec())).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let mut many = span(1);
+    many.events = vec![Default::default(); 20_000];
+    let answer =
+        send(&bench, post("/v1/traces", PROTOBUF, traces(vec![many]).encode_to_vec())).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let json = format!(r#"{{"resourceSpans":[{}{{}}]}}"#, "{},".repeat(20_000));
+    let answer = send(&bench, post("/v1/traces", "application/json", json)).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
 }
