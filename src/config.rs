@@ -178,7 +178,7 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
         ("stores.metrics.series_max", raw.stores.metrics.series_max as u64),
         ("red.label_sets_max", raw.red.label_sets_max as u64),
     ];
-    for (key, _) in counts.into_iter().filter(|(_, value)| *value == 0) {
+    if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
         bail!("{key}: 0 would let nothing through; 1 or more is accepted");
     }
     let durations = [
@@ -190,7 +190,7 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
         ("connections.keepalive_time", raw.connections.keepalive_time),
         ("connections.read_header_timeout", raw.connections.read_header_timeout),
     ];
-    for (key, _) in durations.into_iter().filter(|(_, value)| value.0.is_zero()) {
+    if let Some((key, _)) = durations.into_iter().find(|(_, value)| value.0.is_zero()) {
         bail!("{key}: 0 is no time at all; 1s or more is sensible");
     }
     let journal = &raw.stores.journal;

@@ -44,7 +44,7 @@ pub struct RedConfig {
 
 impl Default for RedConfig {
     fn default() -> Self {
-        RedConfig { label_sets_max: 50_000, idle_ms: 15 * 60_000 }
+        RedConfig { label_sets_max: 10_000, idle_ms: 15 * 60_000 }
     }
 }
 

@@ -169,6 +169,6 @@ keys! {
     /// RED metrics from spans.
     RawRed {
         flush_interval: Span = seconds(15),
-        label_sets_max: usize = 50_000,
+        label_sets_max: usize = 10_000,
     }
 }

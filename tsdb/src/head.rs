@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use disk::codec::CodecError;
+use model::Matcher;
 use model::labels::Labels;
 use model::sample::{MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
-use model::Matcher;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
