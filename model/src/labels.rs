@@ -15,6 +15,14 @@ pub struct Label {
 /// The label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// The label of a series whose samples are not cumulative (Prometheus's experimental native delta
+/// ingestion uses the same name and value): its value is [`DELTA`], each sample tells what happened
+/// between its start time and its time, and `rate` and `increase` add samples up.
+pub const TEMPORALITY: &str = "__temporality__";
+
+/// The value of [`TEMPORALITY`].
+pub const DELTA: &str = "delta";
+
 /// An immutable label set: sorted by name, each name once, no empty value (an empty value means
 /// that the label is absent, as in Prometheus). Cloning is cheap.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -62,6 +62,12 @@ pub enum MetricKind {
     Histogram,
     /// `quantile`, `_sum`, `_count`.
     Summary,
+    /// A histogram whose buckets go up and down.
+    GaugeHistogram,
+    /// Always 1; its labels tell something.
+    Info,
+    /// A set of booleans.
+    StateSet,
 }
 
 impl MetricKind {
@@ -73,6 +79,9 @@ impl MetricKind {
             MetricKind::Gauge => "gauge",
             MetricKind::Histogram => "histogram",
             MetricKind::Summary => "summary",
+            MetricKind::GaugeHistogram => "gaugehistogram",
+            MetricKind::Info => "info",
+            MetricKind::StateSet => "stateset",
         }
     }
 }

@@ -31,8 +31,12 @@ pub struct Refusal {
 /// The outcome of a batch that was not refused whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteOutcome {
-    /// Items kept.
+    /// Items kept; of a series batch, float samples and native histograms.
     pub accepted: u64,
+    /// Of the accepted, native histograms.
+    pub histograms: u64,
+    /// Exemplars kept, beside the accepted.
+    pub exemplars: u64,
     /// Items refused, one entry a reason.
     pub refused: Vec<Refusal>,
 }
@@ -54,6 +58,8 @@ impl WriteOutcome {
     /// Adds what happened to another part of the same request.
     pub fn merge(&mut self, other: WriteOutcome) {
         self.accepted += other.accepted;
+        self.histograms += other.histograms;
+        self.exemplars += other.exemplars;
         for refusal in other.refused {
             match self.refused.iter_mut().find(|mine| mine.reason == refusal.reason) {
                 Some(mine) => mine.count += refusal.count,
@@ -105,12 +111,19 @@ pub struct SeriesBatch {
 
 /// Takes samples.
 pub trait SeriesSink: Send + Sync {
-    /// The id of the series with these labels, making the series if it is new. Callers keep the
-    /// answer; [`SeriesSink::generation`] tells when kept answers are void.
+    /// The id of the series with these labels, making the series if it is new. Labels are sorted by
+    /// name, names are unique, neither is empty, and `__name__` is one of them. Callers may keep the
+    /// answer; [`SeriesSink::generation`] tells when kept answers are void. A call for a known series
+    /// costs one hash, one lookup and a full comparison, and allocates nothing.
     ///
     /// Fails with `Exhausted` over the limit of series and with `BadRequest` for labels that can not
     /// be kept.
-    fn series(&self, labels: &Labels) -> Result<SeriesId>;
+    fn series_of(&self, labels: &[(&str, &str)]) -> Result<SeriesId>;
+
+    /// [`SeriesSink::series_of`] for labels that were built.
+    fn series(&self, labels: &Labels) -> Result<SeriesId> {
+        self.series_of(&labels.iter().collect::<Vec<_>>())
+    }
 
     /// Changes whenever ids that were given out stop being valid.
     fn generation(&self) -> u64;
@@ -329,8 +342,8 @@ impl SpanObserver for () {
 }
 
 impl<T: SeriesSink + ?Sized> SeriesSink for Arc<T> {
-    fn series(&self, labels: &Labels) -> Result<SeriesId> {
-        (**self).series(labels)
+    fn series_of(&self, labels: &[(&str, &str)]) -> Result<SeriesId> {
+        (**self).series_of(labels)
     }
 
     fn generation(&self) -> u64 {

@@ -50,9 +50,10 @@ impl MemorySink {
 }
 
 impl SeriesSink for MemorySink {
-    fn series(&self, labels: &Labels) -> model::Result<SeriesId> {
+    fn series_of(&self, labels: &[(&str, &str)]) -> model::Result<SeriesId> {
+        let labels = Labels::from_pairs(labels.iter().copied());
         let mut inner = self.inner.lock();
-        let index = inner.series.iter().position(|known| known == labels).unwrap_or_else(|| {
+        let index = inner.series.iter().position(|known| *known == labels).unwrap_or_else(|| {
             inner.series.push(labels.clone());
             inner.series.len() - 1
         });

@@ -17,12 +17,14 @@
 //! Invariants: times of a series are strictly increasing; a series is in the journal before its
 //! first sample is (one lock covers both); lock order is `head`, then `pending`, then one series.
 
+mod columns;
 mod error;
 mod head;
 mod index;
 mod record;
 mod series;
 mod store;
+mod xor;
 
 pub use error::{Error, Result};
 pub use store::{Options, Stats, Tsdb};

@@ -120,6 +120,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, CodecError> {
             2 => MetricKind::Gauge,
             3 => MetricKind::Histogram,
             4 => MetricKind::Summary,
+            5 => MetricKind::GaugeHistogram,
+            6 => MetricKind::Info,
+            7 => MetricKind::StateSet,
             _ => MetricKind::Unknown,
         };
         let (help, unit) = (reader.str()?.to_owned(), reader.str()?.to_owned());

@@ -268,7 +268,8 @@ impl Replay {
 }
 
 impl SeriesSink for Tsdb {
-    fn series(&self, labels: &Labels) -> model::Result<SeriesId> {
+    fn series_of(&self, labels: &[(&str, &str)]) -> model::Result<SeriesId> {
+        let labels = &Labels::from_pairs(labels.iter().copied());
         if let Some(id) = self.head.read().find(labels) {
             return Ok(id);
         }

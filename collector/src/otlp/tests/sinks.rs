@@ -56,9 +56,10 @@ impl Memory {
 }
 
 impl SeriesSink for Memory {
-    fn series(&self, labels: &Labels) -> model::Result<SeriesId> {
+    fn series_of(&self, labels: &[(&str, &str)]) -> model::Result<SeriesId> {
+        let labels = Labels::from_pairs(labels.iter().copied());
         let mut series = self.series.lock();
-        let found = series.iter().position(|known| known == labels);
+        let found = series.iter().position(|known| *known == labels);
         let number = found.unwrap_or_else(|| {
             series.push(labels.clone());
             series.len() - 1
@@ -114,7 +115,8 @@ impl SpanSink for Memory {
             let service = batch.resource_str(span, "service.name").unwrap_or_default();
             self.spans.lock().push((service.to_owned(), span.name.to_owned()));
         }
-        Ok((WriteOutcome { accepted: batch.spans.len() as u64, refused: vec![] }, commit))
+        let accepted = batch.spans.len() as u64;
+        Ok((WriteOutcome { accepted, ..Default::default() }, commit))
     }
 }
 
