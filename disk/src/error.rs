@@ -29,6 +29,14 @@ pub enum Error {
         /// The first failure.
         cause: String,
     },
+    /// There is no room on the disk. Writing goes on by itself when there is.
+    #[error("the disk of {} is full ({cause}); retry when there is room", dir.display())]
+    DiskFull {
+        /// The journal's folder.
+        dir: PathBuf,
+        /// What the system said.
+        cause: String,
+    },
     /// Too much is waiting to be written.
     #[error(
         "the journal has {queued_bytes} bytes waiting, its limit is {limit_bytes}; retry later"
@@ -67,6 +75,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// What was handed over can not stand in a file of this kind.
+    #[error("writing {}: {what}", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The key-value database failed.
     #[error("key-value database: {0}")]
     Kv(String),
@@ -84,12 +100,13 @@ impl Error {
     /// What a caller can do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::QueueFull { .. } | Error::Poisoned { .. } | Error::MakingRoom { .. } => {
-                ErrorKind::Unavailable
-            }
+            Error::QueueFull { .. }
+            | Error::DiskFull { .. }
+            | Error::Poisoned { .. }
+            | Error::MakingRoom { .. } => ErrorKind::Unavailable,
             Error::RecordTooLarge { .. } => ErrorKind::TooLarge,
             Error::Corrupt { .. } | Error::Replay { .. } => ErrorKind::Corrupt,
-            Error::Io { .. } | Error::Kv(_) => ErrorKind::Internal,
+            Error::Io { .. } | Error::Kv(_) | Error::Unwritable { .. } => ErrorKind::Internal,
         }
     }
 

@@ -29,6 +29,11 @@ impl Faults {
         self.0.lock().bytes_left = Some((bytes, io::ErrorKind::StorageFull));
     }
 
+    /// The disk has room again.
+    pub fn free_disk(&self) {
+        self.0.lock().bytes_left = None;
+    }
+
     /// Every fsync from here on fails.
     pub fn fail_syncs(&self) {
         self.0.lock().fail_syncs = true;
@@ -76,5 +81,9 @@ impl AppendFile for FaultyFile {
             return Err(io::Error::other("injected fault: fsync failed"));
         }
         self.inner.sync()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.inner.truncate(length)
     }
 }

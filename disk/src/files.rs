@@ -11,6 +11,9 @@ pub trait AppendFile: Send {
 
     /// Returns when everything appended is on the disk.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Cuts off what lies beyond `length`, such as the half of an append that failed.
+    fn truncate(&mut self, length: u64) -> io::Result<()>;
 }
 
 /// Makes files. The only implementations are [`RealFiles`] and [`crate::faults::FaultyFiles`].
@@ -40,6 +43,10 @@ impl AppendFile for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn truncate(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
     }
 }
 

@@ -129,12 +129,15 @@ impl Journal {
         }
         let checksum = segment::checksum(kind, &payload);
         let (promise, commit) = Commit::pending();
-        let queued = Queued { kind, checksum, payload, newest, promise };
+        let queued = Queued { kind, checksum, payload, newest, promise: Some(promise) };
         let number =
             self.queue.push(queued, self.options.queue_bytes_max).map_err(
                 |refused| match refused {
                     writer::Refused::Full { queued_bytes } => {
                         Error::QueueFull { queued_bytes, limit_bytes: self.options.queue_bytes_max }
+                    }
+                    writer::Refused::DiskFull(cause) => {
+                        Error::DiskFull { dir: self.dir.clone(), cause }
                     }
                     writer::Refused::Poisoned(cause) => {
                         Error::Poisoned { dir: self.dir.clone(), cause }
@@ -142,6 +145,17 @@ impl Journal {
                 },
             )?;
         Ok((number, commit))
+    }
+
+    /// The number that the next record gets.
+    pub fn next_record(&self) -> u64 {
+        self.queue.next_record()
+    }
+
+    /// Closes the current segment once everything appended so far is in it, so that
+    /// [`Journal::drop_records_before`] can remove it. Does not wait.
+    pub fn roll(&self) {
+        self.queue.roll();
     }
 
     /// Closed segments, oldest first.
@@ -192,6 +206,11 @@ impl Journal {
     /// Why the journal refuses writes, if it does.
     pub fn poisoned(&self) -> Option<String> {
         self.queue.poisoned()
+    }
+
+    /// Why appends are refused until the disk has room, if they are.
+    pub fn disk_full(&self) -> Option<String> {
+        self.queue.disk_full()
     }
 
     /// What it did and holds.
