@@ -54,6 +54,13 @@ pub struct ClosedSegment {
     pub newest: i64,
 }
 
+impl ClosedSegment {
+    /// Its file, which never changes and goes when its records are dropped.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// What a journal did and holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct JournalStats {

@@ -25,7 +25,9 @@ pub mod faults;
 pub mod files;
 pub mod journal;
 pub mod kv;
+pub mod paged;
 
 pub use error::{Error, Result};
 pub use journal::{Journal, JournalOptions, Recovery};
 pub use kv::Kv;
+pub use paged::{PageCache, PagedFile, PagedWriter};

@@ -1,165 +1,542 @@
-//! All series in memory, found by their labels or their number.
+//! What the store holds in memory: the series that are being written, their samples of the windows
+//! that are not sealed yet, and samples that came late.
+//!
+//! The head stands behind one read-write lock. Writers hold it for a batch, which takes about thirty
+//! nanoseconds a sample; readers copy what they need of a few series at a time.
 
-use std::collections::BTreeMap;
+pub(crate) mod catalogue;
+pub(crate) mod histograms;
+mod postings;
+pub(crate) mod series;
+pub(crate) mod times;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use disk::codec::CodecError;
-use model::Matcher;
-use model::labels::Labels;
-use model::sample::{MetricMetadata, SeriesId};
+use model::TimestampMs;
+use model::read::RangeMs;
+use model::sample::{Exemplar, MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
-use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
 
-use crate::index::Index;
-use crate::series::Series;
+use crate::columns::{Columns, HistogramSample, StartRun};
+use catalogue::Catalogue;
+use series::{Chunk, Late, Seen, Series, exemplar_bytes, histogram_bytes};
+use times::{NodeId, TimeTree};
 
-/// What a series costs beside its samples: labels, index entries, map entry.
-const SERIES_BYTES: usize = 600;
+/// Exemplars of one series that wait for a seal; older ones make room.
+const EXEMPLARS_PER_SERIES_MAX: usize = 64;
 
-/// No run gives out higher numbers; a record that names one is broken.
-const NUMBER_MAX: u64 = 1 << 30;
+/// No store has more series at once; a record that names a higher slot is broken.
+pub(crate) const SLOT_MAX: u32 = 1 << 29;
 
-/// The series of the store. The store keeps it behind a read-write lock; samples go into a series
-/// under the read lock and the series' own.
+/// One stretch of time whose samples are sealed together.
 #[derive(Default)]
+pub(crate) struct Window {
+    pub(crate) tree: TimeTree,
+    /// When a sample last came, on the wall clock.
+    pub(crate) appended_at: i64,
+}
+
 pub(crate) struct Head {
-    by_labels: FxHashMap<Labels, u32>,
-    /// By number. A number is not used again while the journal may know it.
-    series: Vec<Option<Arc<Mutex<Series>>>>,
-    index: Index,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) series: Vec<Series>,
+    /// How often each slot was given out: the upper half of a series id.
+    epochs: Vec<u32>,
+    /// By number.
+    pub(crate) windows: BTreeMap<i64, Window>,
+    pub(crate) window_ms: i64,
+    /// Windows up to this number take no more samples in order: what comes is late.
+    pub(crate) sealed_through: i64,
+    /// Sealed windows for which something came since their last seal, and windows with samples that
+    /// came out of order.
+    pub(crate) late: BTreeSet<i64>,
+    /// Late samples in memory.
+    pub(crate) late_samples: usize,
     pub(crate) metadata: BTreeMap<String, MetricMetadata>,
-    pub(crate) live: usize,
-    bytes: AtomicUsize,
+    /// Heap of chunks and rare parts.
+    sample_bytes: usize,
+    /// Removed slots that records on disk may still name.
+    pub(crate) removed: Vec<u32>,
 }
 
 impl Head {
+    pub(crate) fn new(window_ms: i64) -> Self {
+        Head {
+            catalogue: Catalogue::default(),
+            series: Vec::new(),
+            epochs: Vec::new(),
+            windows: BTreeMap::new(),
+            window_ms,
+            sealed_through: i64::MIN,
+            late: BTreeSet::new(),
+            late_samples: 0,
+            metadata: BTreeMap::new(),
+            sample_bytes: 0,
+            removed: Vec::new(),
+        }
+    }
+
+    /// What it holds in memory, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed) + self.live * SERIES_BYTES
+        let trees: usize = self.windows.values().map(|window| window.tree.bytes()).sum();
+        self.catalogue.bytes()
+            + self.series.capacity() * (size_of::<Series>() + 4)
+            + self.sample_bytes
+            + trees
     }
 
-    pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesId> {
-        self.by_labels.get(labels).map(|number| SeriesId(u64::from(*number)))
+    pub(crate) fn window_of(&self, at: i64) -> i64 {
+        at.div_euclid(self.window_ms)
     }
 
-    /// Makes a series under the next free number.
-    pub(crate) fn create(&mut self, labels: Labels) -> SeriesId {
-        let number = self.series.len() as u32;
-        self.series.push(None);
-        self.fill(number, labels);
-        SeriesId(u64::from(number))
+    /// The times of a window, both ends included.
+    pub(crate) fn window_range(&self, window: i64) -> RangeMs {
+        let start = window.saturating_mul(self.window_ms);
+        let end = start.saturating_add(self.window_ms - 1);
+        RangeMs { start: TimestampMs(start), end: TimestampMs(end) }
     }
 
-    /// Makes a series under the number that an earlier run gave it.
-    pub(crate) fn create_at(&mut self, id: SeriesId, labels: Labels) -> Result<(), CodecError> {
-        self.reserve(id.0.saturating_add(1))?;
-        self.fill(id.0 as u32, labels);
-        Ok(())
+    pub(crate) fn id(&self, slot: u32) -> SeriesId {
+        let epoch = self.epochs.get(slot as usize).copied().unwrap_or(0);
+        SeriesId(u64::from(epoch) << 32 | u64::from(slot))
     }
 
-    /// The number that the next new series gets.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.series.len() as u64
+    /// The slot of a series, if its id is still its.
+    fn slot(&self, id: SeriesId) -> Option<u32> {
+        let (epoch, slot) = ((id.0 >> 32) as u32, id.0 as u32);
+        let is_current = self.epochs.get(slot as usize) == Some(&epoch);
+        (is_current && self.catalogue.contains(slot)).then_some(slot)
     }
 
-    /// Gives out no number under `next` again: records of a dropped series may still be in the
-    /// journal, and must not become samples of another.
-    pub(crate) fn reserve(&mut self, next: u64) -> Result<(), CodecError> {
-        if next > NUMBER_MAX {
-            return Err(CodecError { offset: 0, expected: "a series number that was given out" });
+    /// Makes a series.
+    pub(crate) fn create(&mut self, fingerprint: u64, labels: &[(&str, &str)]) -> u32 {
+        let slot = self.catalogue.insert(fingerprint, labels);
+        self.room_for(slot);
+        slot
+    }
+
+    /// Makes a series in the slot that a record on disk names, replacing another that is there.
+    pub(crate) fn create_at(&mut self, slot: u32, fingerprint: u64, labels: &[(&str, &str)]) {
+        if self.catalogue.contains(slot) {
+            self.remove(slot);
         }
-        if self.series.len() < next as usize {
-            self.series.resize(next as usize, None);
+        self.catalogue.insert_at(slot, fingerprint, labels);
+        self.room_for(slot);
+    }
+
+    /// Makes a series of interned pairs, for a checkpoint. `None` if the slot is taken or too high.
+    pub(crate) fn restore_series(
+        &mut self,
+        slot: u32,
+        fingerprint: u64,
+        pairs: &[u32],
+    ) -> Option<()> {
+        if slot > SLOT_MAX {
+            return None;
         }
-        Ok(())
+        self.catalogue.restore(slot, fingerprint, pairs)?;
+        self.room_for(slot);
+        Some(())
     }
 
-    fn fill(&mut self, number: u32, labels: Labels) {
-        self.index.add(&labels, number);
-        self.by_labels.insert(labels.clone(), number);
-        self.series[number as usize] = Some(Arc::new(Mutex::new(Series::new(labels))));
-        self.live += 1;
+    fn room_for(&mut self, slot: u32) {
+        while self.series.len() <= slot as usize {
+            self.series.push(Series::empty());
+            self.epochs.push(0);
+        }
     }
 
-    pub(crate) fn get(&self, id: SeriesId) -> Option<&Arc<Mutex<Series>>> {
-        self.series.get(usize::try_from(id.0).ok()?)?.as_ref()
+    /// Removes a series and all its samples in memory.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        if !self.catalogue.contains(slot) {
+            return;
+        }
+        self.catalogue.remove(slot);
+        let series = std::mem::replace(&mut self.series[slot as usize], Series::empty());
+        let freed: usize = series.chunk.chain().map(Chunk::heap_bytes).sum();
+        let rare = series.rare.as_ref().map_or(0, |rare| rare.heap_bytes());
+        let late = series.rare.map_or(0, |rare| rare.late.len() + rare.late_histograms.len());
+        self.late_samples -= late;
+        self.sample_bytes = self.sample_bytes.saturating_sub(freed + rare);
+        self.epochs[slot as usize] = self.epochs[slot as usize].wrapping_add(1);
+        self.removed.push(slot);
     }
 
-    /// Puts a batch into its series; points of unknown series are refused.
-    pub(crate) fn apply(&self, batch: &SeriesBatch, outcome: &mut WriteOutcome) {
-        let mut grown = 0;
+    /// Puts a batch into its series; points of unknown series are refused. Times were checked.
+    pub(crate) fn apply(&mut self, batch: &SeriesBatch, now: i64, outcome: &mut WriteOutcome) {
         for point in &batch.points {
-            match self.get(point.series) {
-                Some(series) => {
-                    grown += series.lock().push(point.at, point.start, point.value);
+            match self.slot(point.series) {
+                Some(slot) => {
+                    self.push(slot, point.at.0, point.start.0, point.value.to_bits(), now);
                     outcome.accepted += 1;
                 }
                 None => refuse_unknown(outcome),
             }
         }
         for point in &batch.histograms {
-            match self.get(point.series) {
-                Some(series) => {
+            match self.slot(point.series) {
+                Some(slot) => {
                     let histogram = Arc::new(point.histogram.clone());
-                    grown += series.lock().push_histogram(point.at, point.start, histogram);
+                    let sample = HistogramSample { at: point.at, start: point.start, histogram };
+                    self.push_histogram(slot, sample, now);
                     outcome.accepted += 1;
+                    outcome.histograms += 1;
                 }
                 None => refuse_unknown(outcome),
             }
         }
         for (id, exemplar) in &batch.exemplars {
-            if let Some(series) = self.get(*id) {
-                series.lock().push_exemplar(exemplar.clone());
+            if let Some(slot) = self.slot(*id) {
+                self.push_exemplar(slot, exemplar.clone());
+                outcome.exemplars += 1;
             }
         }
-        self.bytes.fetch_add(grown, Ordering::Relaxed);
     }
 
-    /// The series that satisfy all matchers, in order of number.
-    pub(crate) fn select(&self, matchers: &[Matcher]) -> Vec<(SeriesId, Arc<Mutex<Series>>)> {
-        let matching = |number: u32| {
-            let series = self.series.get(number as usize)?.as_ref()?;
-            Matcher::all_match(matchers, &series.lock().labels)
-                .then(|| (SeriesId(u64::from(number)), series.clone()))
+    /// Adds a float sample.
+    #[inline]
+    pub(crate) fn push(&mut self, slot: u32, at: i64, start: i64, bits: u64, now: i64) {
+        let number = at.div_euclid(self.window_ms);
+        let chunk = &mut self.series[slot as usize].chunk;
+        let is_later_window = chunk.count == 0 || number > chunk.window;
+        if number <= self.sealed_through || (!is_later_window && number < chunk.window) {
+            return self.push_late(slot, Late { at, start, bits });
+        }
+        let window = self.windows.entry(number).or_default();
+        if is_later_window {
+            if chunk.count > 0 {
+                let mut old = std::mem::replace(chunk, Chunk::empty());
+                let before = old.bytes.capacity();
+                old.bytes.shrink_to_fit();
+                self.sample_bytes -= before - old.bytes.capacity();
+                self.sample_bytes += size_of::<Chunk>();
+                chunk.previous = Some(Box::new(old));
+            }
+            chunk.window = number;
+        }
+        let last = window.tree.last(chunk.node);
+        if at > last {
+            window.appended_at = now;
+            self.sample_bytes += chunk.push(&mut window.tree, at, start, bits);
+        } else if at < last || chunk.xor.last != bits || chunk.start != start {
+            self.push_late(slot, Late { at, start, bits });
+        }
+        // Else it is the last sample once more.
+    }
+
+    fn push_late(&mut self, slot: u32, late: Late) {
+        let rare = self.series[slot as usize].rare();
+        let before = rare.late.capacity();
+        rare.late.push(late);
+        self.sample_bytes += (rare.late.capacity() - before) * size_of::<Late>();
+        self.late.insert(late.at.div_euclid(self.window_ms));
+        self.late_samples += 1;
+    }
+
+    /// Adds a native histogram sample.
+    pub(crate) fn push_histogram(&mut self, slot: u32, sample: HistogramSample, now: i64) {
+        let number = sample.at.0.div_euclid(self.window_ms);
+        let is_sealed = number <= self.sealed_through;
+        let rare = self.series[slot as usize].rare();
+        let last = rare.histograms.last_at();
+        if sample.at.0 > last && !is_sealed {
+            let before = rare.histograms.bytes();
+            rare.histograms.push(&sample);
+            self.sample_bytes += rare.histograms.bytes() - before;
+            self.windows.entry(number).or_default().appended_at = now;
+        } else if sample.at.0 != last || rare.histograms.last() != Some(&sample.histogram) {
+            self.sample_bytes += histogram_bytes(&sample);
+            rare.late_histograms.push(sample);
+            self.late.insert(number);
+            self.late_samples += 1;
+        }
+    }
+
+    pub(crate) fn push_exemplar(&mut self, slot: u32, exemplar: Exemplar) {
+        let window = exemplar.at.0.div_euclid(self.window_ms);
+        let rare = self.series[slot as usize].rare();
+        if rare.exemplars.contains(&exemplar) {
+            return;
+        }
+        if window <= self.sealed_through {
+            self.late.insert(window);
+        }
+        self.sample_bytes += exemplar_bytes(&exemplar);
+        if rare.exemplars.len() == EXEMPLARS_PER_SERIES_MAX {
+            let oldest = rare.exemplars.remove(0);
+            self.sample_bytes = self.sample_bytes.saturating_sub(exemplar_bytes(&oldest));
+        }
+        rare.exemplars.push(exemplar);
+    }
+
+    /// Puts a chunk back that a checkpoint holds. `None` if it does not fit the windows.
+    pub(crate) fn restore(&mut self, slot: u32, series: Series) -> Option<()> {
+        for chunk in series.chunk.chain() {
+            let window = self.windows.get(&chunk.window)?;
+            if !window.tree.contains(chunk.node) {
+                return None;
+            }
+            self.sample_bytes += chunk.heap_bytes();
+        }
+        if let Some(rare) = &series.rare {
+            self.sample_bytes += rare.heap_bytes();
+            let late = rare.late.iter().map(|late| late.at);
+            for at in late.chain(rare.late_histograms.iter().map(|sample| sample.at.0)) {
+                self.late.insert(at.div_euclid(self.window_ms));
+                self.late_samples += 1;
+            }
+            for exemplar in &rare.exemplars {
+                let window = exemplar.at.0.div_euclid(self.window_ms);
+                if window <= self.sealed_through {
+                    self.late.insert(window);
+                }
+            }
+        }
+        *self.series.get_mut(slot as usize)? = series;
+        Some(())
+    }
+
+    /// Whether a series has any sample in memory in `range`.
+    pub(crate) fn has_samples(&self, slot: u32, range: RangeMs) -> bool {
+        let series = &self.series[slot as usize];
+        let in_chunks = series.chunk.chain().any(|chunk| {
+            let window = self.window_range(chunk.window);
+            if window.end < range.start || window.start > range.end {
+                return false;
+            }
+            let Some(tree) = self.windows.get(&chunk.window).map(|window| &window.tree) else {
+                return false;
+            };
+            let last = tree.last(chunk.node);
+            range.contains(TimestampMs(last))
+                || !series::indexes(&tree.times(chunk.node, chunk.count as usize), range).is_empty()
+        });
+        let in_rare = |rare: &series::Rare| {
+            rare.late.iter().any(|late| range.contains(TimestampMs(late.at)))
+                || rare.late_histograms.iter().any(|sample| range.contains(sample.at))
+                || (rare.histograms.last_at() >= range.start.0
+                    && rare.histograms.samples().iter().any(|sample| range.contains(sample.at)))
         };
-        match self.index.candidates(matchers) {
-            Some(numbers) => numbers.into_iter().filter_map(matching).collect(),
-            None => (0..self.series.len() as u32).filter_map(matching).collect(),
+        in_chunks || series.rare.as_deref().is_some_and(in_rare)
+    }
+
+    /// The samples of a series in the cache's range, as parts of which later ones win.
+    pub(crate) fn read(
+        &self,
+        slot: u32,
+        cache: &mut RangeCache,
+        wanted: Wanted,
+        parts: &mut Vec<Columns>,
+    ) -> Seen {
+        let range = cache.range;
+        let series = &self.series[slot as usize];
+        let first_part = parts.len();
+        for chunk in series.chunk.chain() {
+            let window = self.window_range(chunk.window);
+            if window.end < range.start || window.start > range.end {
+                continue;
+            }
+            let Some(tree) = self.windows.get(&chunk.window).map(|window| &window.tree) else {
+                continue;
+            };
+            let (first, times) = cache.times(tree, chunk);
+            if times.is_empty() {
+                continue;
+            }
+            let mut columns = Columns::default();
+            if wanted.values {
+                let mut values = chunk.values();
+                values.truncate(first + times.len());
+                values.drain(..first.min(values.len()));
+                columns.values = values;
+                if wanted.starts {
+                    columns.starts = chunk.start_runs(first, times.len());
+                }
+            }
+            columns.times = times;
+            parts.push(columns);
         }
-    }
-
-    /// All series with their numbers.
-    pub(crate) fn all(&self) -> Vec<(SeriesId, Labels)> {
-        let numbered = self.series.iter().enumerate();
-        numbered
-            .filter_map(|(number, series)| {
-                Some((SeriesId(number as u64), series.as_ref()?.lock().labels.clone()))
-            })
-            .collect()
-    }
-
-    /// Forgets the samples of these series at these times, and the series that have none left.
-    /// Answers whether a series went.
-    pub(crate) fn forget(&mut self, times: FxHashMap<SeriesId, Vec<i64>>) -> bool {
-        let (mut freed, mut gone) = (0, Vec::new());
-        for (id, mut times) in times {
-            let Some(series) = self.get(id) else { continue };
-            times.sort_unstable();
-            let mut series = series.lock();
-            freed += series.forget(&times);
-            if series.is_empty() {
-                gone.push((id.0 as u32, series.labels.clone()));
+        // The chain runs from new to old.
+        parts[first_part..].reverse();
+        let Some(rare) = series.rare.as_deref() else { return Seen::default() };
+        if wanted.values {
+            read_late(rare, range, parts);
+        }
+        if wanted.exemplars {
+            let inside = rare.exemplars.iter().filter(|exemplar| range.contains(exemplar.at));
+            let mut exemplars: Vec<Exemplar> = inside.cloned().collect();
+            exemplars.sort_by_key(|exemplar| exemplar.at);
+            if !exemplars.is_empty() {
+                parts.push(Columns { exemplars, ..Default::default() });
             }
         }
-        self.bytes.fetch_sub(freed, Ordering::Relaxed);
-        for (number, labels) in &gone {
-            self.index.remove(labels, *number);
-            self.by_labels.remove(labels);
-            self.series[*number as usize] = None;
-            self.live -= 1;
+        Seen {
+            late: rare.late.len(),
+            histograms: rare.histograms.count(),
+            late_histograms: rare.late_histograms.len(),
+            exemplars: rare.exemplars.len(),
         }
-        !gone.is_empty()
+    }
+
+    /// Forgets what a seal of `range` has taken: chunks of its windows, and of the rare lists what
+    /// stood in them when it looked.
+    pub(crate) fn forget(&mut self, slot: u32, range: RangeMs, seen: Seen) {
+        let Some(series) = self.series.get_mut(slot as usize) else { return };
+        let (first, last) =
+            (range.start.0.div_euclid(self.window_ms), range.end.0.div_euclid(self.window_ms));
+        let is_taken = |chunk: &Chunk| first <= chunk.window && chunk.window <= last;
+        // The newest chunk keeps its window number: it tells when the series was last written.
+        if series.chunk.count > 0 && is_taken(&series.chunk) {
+            let window = series.chunk.window;
+            let previous = series.chunk.previous.take();
+            self.sample_bytes -= series.chunk.heap_bytes();
+            series.chunk = Chunk { window, previous, ..Chunk::empty() };
+        }
+        let mut link = &mut series.chunk.previous;
+        while let Some(chunk) = link {
+            if is_taken(chunk) {
+                self.sample_bytes -= (chunk.heap_bytes() + size_of::<Chunk>()).min(self.sample_bytes);
+                *link = chunk.previous.take();
+            } else if let Some(chunk) = link {
+                link = &mut chunk.previous;
+            }
+        }
+        let Some(rare) = series.rare.as_deref_mut() else { return };
+        let before = rare.heap_bytes();
+        let late_before = rare.late.len() + rare.late_histograms.len();
+        retain_unseen(&mut rare.late, seen.late, |late| !range.contains(TimestampMs(late.at)));
+        retain_unseen(&mut rare.late_histograms, seen.late_histograms, |sample| {
+            !range.contains(sample.at)
+        });
+        self.late_samples -= late_before - rare.late.len() - rare.late_histograms.len();
+        retain_unseen(&mut rare.exemplars, seen.exemplars, |exemplar| {
+            !range.contains(exemplar.at)
+        });
+        if seen.histograms > 0 {
+            let mut samples = rare.histograms.samples();
+            retain_unseen(&mut samples, seen.histograms, |sample| !range.contains(sample.at));
+            let mut kept = histograms::HistogramChunk::default();
+            samples.iter().for_each(|sample| kept.push(sample));
+            rare.histograms = kept;
+        }
+        rare.late.shrink_to_fit();
+        let after = rare.heap_bytes();
+        self.sample_bytes = (self.sample_bytes + after).saturating_sub(before);
+        if rare.is_empty() {
+            series.rare = None;
+        }
+    }
+
+    /// Drops the trees of these windows: no chunk refers to them any more.
+    pub(crate) fn drop_windows(&mut self, first: i64, last: i64) {
+        self.windows.retain(|number, _| *number < first || *number > last);
+    }
+
+    /// The slots that hold anything in `range`, whose ends are ends of windows.
+    pub(crate) fn slots_in(&self, range: RangeMs) -> Vec<u32> {
+        let window = |at: i64| at.div_euclid(self.window_ms);
+        let (first, last) = (window(range.start.0), window(range.end.0));
+        let is_in = |series: &Series| {
+            series.chunk.chain().any(|chunk| first <= chunk.window && chunk.window <= last)
+                || series.rare.as_deref().is_some_and(|rare| {
+                    rare.late.iter().any(|late| range.contains(TimestampMs(late.at)))
+                        || rare.late_histograms.iter().any(|sample| range.contains(sample.at))
+                        || rare.exemplars.iter().any(|exemplar| range.contains(exemplar.at))
+                        || (rare.histograms.last_at() >= range.start.0
+                            && rare.histograms.samples().iter().any(|s| range.contains(s.at)))
+                })
+        };
+        let slots = 0..self.series.len() as u32;
+        slots.filter(|slot| is_in(&self.series[*slot as usize])).collect()
+    }
+}
+
+/// Keeps of the first `seen` entries those that `keep` says, and all later ones.
+fn retain_unseen<T>(list: &mut Vec<T>, seen: usize, mut keep: impl FnMut(&T) -> bool) {
+    let mut index = 0;
+    list.retain(|entry| {
+        index += 1;
+        index > seen || keep(entry)
+    });
+}
+
+/// Late floats and all histograms of a series, in order of time.
+fn read_late(rare: &series::Rare, range: RangeMs, parts: &mut Vec<Columns>) {
+    // A map keeps the last that came of each time.
+    let late: BTreeMap<i64, (i64, u64)> = rare
+        .late
+        .iter()
+        .filter(|late| range.contains(TimestampMs(late.at)))
+        .map(|late| (late.at, (late.start, late.bits)))
+        .collect();
+    if !late.is_empty() {
+        let mut starts: Vec<StartRun> = Vec::new();
+        for (first, (start, _)) in (0u32..).zip(late.values()) {
+            if starts.last().is_none_or(|run| run.start != *start) {
+                starts.push(StartRun { first, start: *start });
+            }
+        }
+        parts.push(Columns {
+            times: Arc::new(late.keys().copied().collect()),
+            values: late.values().map(|(_, bits)| f64::from_bits(*bits)).collect(),
+            starts,
+            ..Default::default()
+        });
+    }
+    let in_order = rare.histograms.samples();
+    let late = rare.late_histograms.iter().cloned();
+    let histograms: BTreeMap<i64, HistogramSample> = in_order
+        .into_iter()
+        .chain(late)
+        .filter(|sample| range.contains(sample.at))
+        .map(|sample| (sample.at.0, sample))
+        .collect();
+    if !histograms.is_empty() {
+        let histograms = histograms.into_values().collect();
+        parts.push(Columns { histograms, ..Default::default() });
+    }
+}
+
+/// What a reader wants of a series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Floats and native histograms.
+    pub(crate) values: bool,
+    pub(crate) starts: bool,
+    pub(crate) exemplars: bool,
+}
+
+impl Wanted {
+    pub(crate) const ALL: Self = Wanted { values: true, starts: true, exemplars: true };
+}
+
+/// The times of histories inside one range, so that all series of a query share them.
+pub(crate) struct RangeCache {
+    pub(crate) range: RangeMs,
+    times: rustc_hash::FxHashMap<(i64, NodeId), (usize, Arc<Vec<i64>>)>,
+}
+
+/// More histories than this are not remembered at once.
+const HISTORIES_MAX: usize = 8192;
+
+impl RangeCache {
+    pub(crate) fn new(range: RangeMs) -> Self {
+        RangeCache { range, times: Default::default() }
+    }
+
+    /// The index of the first time of a chunk inside the range, and the times inside.
+    fn times(&mut self, tree: &TimeTree, chunk: &Chunk) -> (usize, Arc<Vec<i64>>) {
+        let key = (chunk.window, chunk.node);
+        if let Some(found) = self.times.get(&key) {
+            return found.clone();
+        }
+        if self.times.len() >= HISTORIES_MAX {
+            self.times.clear();
+        }
+        let all = Arc::new(tree.times(chunk.node, chunk.count as usize));
+        let sliced = series::slice_times(&all, self.range);
+        self.times.insert(key, sliced.clone());
+        sliced
     }
 }
 

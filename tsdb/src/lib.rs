@@ -1,30 +1,38 @@
 //! The time-series store.
 //!
-//! **What it is.** Series in memory, each with columns of times, values and start times, an inverted
-//! index from labels to series, and a journal from which all of it is rebuilt at start.
+//! **What it is.** Series with their samples, from the moment they are acknowledged until retention
+//! drops them: a journal, a head in memory, and immutable blocks that are merged into denser ones.
 //!
-//! **What it is not.** It knows no PromQL, no OTLP and no names of units. It does not yet seal blocks
-//! to disk: what it holds is bounded by [`Options::memory_bytes_max`], and the oldest journal segment
-//! makes room when that is reached.
+//! **What it is not.** It knows no PromQL, no OTLP and no names of units.
 //!
 //! ```text
-//!  SeriesSink::append -> record.rs encodes -> journal queue --(fsync)--> Commit
-//!                     \-> head.rs: columns of each series, searchable at once
-//!  Tsdb::open: journal -> record.rs decodes -> head.rs
-//!  SeriesSource::select: index.rs finds series -> columns copied out one series at a time
+//!  SeriesSink::append -> record.rs -> journal --(fsync)--> Commit
+//!                    \-> head.rs: chunk of each series, times shared by all of a batch
+//!  every 30 minutes of data   store/seal.rs   head -> block (Codec::Fast)
+//!  every 2 hours, every day   store/merge.rs  blocks -> block (Codec::Dense)
+//!  every 45 seconds           checkpoint.rs   head -> file; the journal before it goes
+//!  Tsdb::open: manifest.rs says which files count; checkpoint, then journal (store/replay.rs)
+//!  SeriesSource::select: catalogue and blocks find series; parts are joined one series at a time
 //! ```
 //!
-//! Invariants: times of a series are strictly increasing; a series is in the journal before its
-//! first sample is (one lock covers both); lock order is `head`, then `pending`, then one series.
+//! Invariants: times of a series are strictly increasing in each part, and of two samples at one time
+//! the one that came last wins; a series is in the journal before its first sample is; a block is in
+//! the manifest before its samples leave the head, and they leave it only when nobody reads the view
+//! from before. File layouts: `docs/formats/`.
 
+mod block;
+mod checkpoint;
 mod columns;
+mod delete;
 mod error;
 mod head;
-mod index;
+mod manifest;
+mod options;
 mod record;
-mod series;
 mod store;
+mod view;
 mod xor;
 
 pub use error::{Error, Result};
-pub use store::{Options, Stats, Tsdb};
+pub use options::{Options, RetentionRule};
+pub use store::{Deleted, Stats, Tsdb};

@@ -3,26 +3,28 @@
 use disk::codec::{CodecError, Reader, put_f64, put_i64, put_str, put_u64};
 use model::TimestampMs;
 use model::labels::Labels;
-use model::sample::{Exemplar, MetricKind, MetricMetadata, NativeHistogram, SeriesId};
+use model::sample::{Exemplar, MetricKind, MetricMetadata, SeriesId};
 use model::write::{FloatPoint, HistogramPoint, SeriesBatch};
 
-/// The kind of a record: new series, metadata, then samples.
-pub(crate) const BATCH: u8 = 1;
+use crate::head::histograms::{histogram, put_histogram};
 
-/// A series that the journal has not seen yet.
-pub(crate) type NewSeries = (SeriesId, Labels);
+/// The kind of a record: its sequence, new series, metadata, then samples.
+pub(crate) const BATCH: u8 = 2;
+
+/// A series that the journal has not seen yet: its slot and its labels.
+pub(crate) type NewSeries = (u32, Labels);
 
 /// What a record says.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
-    /// No series may get a number under this again; 0 says nothing.
-    pub(crate) next_number: u64,
+    /// Counts the records of the store, over restarts.
+    pub(crate) sequence: u64,
     pub(crate) series: Vec<NewSeries>,
     pub(crate) metadata: Vec<(String, MetricMetadata)>,
     pub(crate) batch: SeriesBatch,
 }
 
-fn put_labels(buffer: &mut Vec<u8>, labels: &Labels) {
+pub(crate) fn put_labels(buffer: &mut Vec<u8>, labels: &Labels) {
     put_u64(buffer, labels.len() as u64);
     for (name, value) in labels.iter() {
         put_str(buffer, name);
@@ -30,23 +32,13 @@ fn put_labels(buffer: &mut Vec<u8>, labels: &Labels) {
     }
 }
 
-fn labels(reader: &mut Reader<'_>) -> Result<Labels, CodecError> {
+pub(crate) fn labels(reader: &mut Reader<'_>) -> Result<Labels, CodecError> {
     let count = reader.count()?;
     let mut pairs = Vec::with_capacity(count.min(64));
     for _ in 0..count {
         pairs.push((reader.str()?, reader.str()?));
     }
     Ok(Labels::from_pairs(pairs))
-}
-
-/// A whole record.
-pub(crate) fn encode(
-    next_number: u64,
-    series: &[NewSeries],
-    metadata: &[(String, MetricMetadata)],
-    batch: &SeriesBatch,
-) -> Vec<u8> {
-    with_news(next_number, series, metadata, encode_batch(batch))
 }
 
 /// A record of samples that has nothing new to say before them.
@@ -67,7 +59,7 @@ pub(crate) fn encode_batch(batch: &SeriesBatch) -> Vec<u8> {
     }
     put_u64(&mut buffer, batch.exemplars.len() as u64);
     for (id, exemplar) in &batch.exemplars {
-        put_u64(&mut buffer, id.0);
+        put_u64(&mut buffer, u64::from(slot(*id)));
         put_i64(&mut buffer, exemplar.at.0);
         put_f64(&mut buffer, exemplar.value);
         put_labels(&mut buffer, &exemplar.labels);
@@ -75,58 +67,74 @@ pub(crate) fn encode_batch(batch: &SeriesBatch) -> Vec<u8> {
     buffer
 }
 
-/// No next number, no series, no metadata.
-const NO_NEWS: [u8; 3] = [0; 3];
+/// Room for the sequence, no series, no metadata.
+const NO_NEWS: [u8; SEQUENCE_BYTES + 2] = [0; SEQUENCE_BYTES + 2];
+const SEQUENCE_BYTES: usize = 8;
 
-/// Puts news in front of an encoded batch. Samples are encoded without a lock; the news are known
-/// only under it, and are rare.
+/// The slot of a series: the lower half of its id.
+fn slot(id: SeriesId) -> u32 {
+    id.0 as u32
+}
+
+/// Puts the sequence and news in front of an encoded batch. Samples are encoded without a lock; the
+/// news are known only under it, and are rare.
 pub(crate) fn with_news(
-    next_number: u64,
+    sequence: u64,
     series: &[NewSeries],
     metadata: &[(String, MetricMetadata)],
-    batch: Vec<u8>,
+    mut batch: Vec<u8>,
 ) -> Vec<u8> {
-    if next_number == 0 && series.is_empty() && metadata.is_empty() {
+    batch[..SEQUENCE_BYTES].copy_from_slice(&sequence.to_le_bytes());
+    if series.is_empty() && metadata.is_empty() {
         return batch;
     }
     let mut buffer = Vec::with_capacity(batch.len() + series.len() * 200 + metadata.len() * 100);
-    put_u64(&mut buffer, next_number);
+    buffer.extend_from_slice(&batch[..SEQUENCE_BYTES]);
     put_u64(&mut buffer, series.len() as u64);
-    for (id, labels) in series {
-        put_u64(&mut buffer, id.0);
+    for (slot, labels) in series {
+        put_u64(&mut buffer, u64::from(*slot));
         put_labels(&mut buffer, labels);
     }
     put_u64(&mut buffer, metadata.len() as u64);
     for (name, metadata) in metadata {
-        put_str(&mut buffer, name);
-        buffer.push(metadata.kind as u8);
-        put_str(&mut buffer, &metadata.help);
-        put_str(&mut buffer, &metadata.unit);
+        put_metadata(&mut buffer, name, metadata);
     }
     buffer.extend_from_slice(&batch[NO_NEWS.len()..]);
     buffer
 }
 
+pub(crate) fn put_metadata(buffer: &mut Vec<u8>, name: &str, metadata: &MetricMetadata) {
+    put_str(buffer, name);
+    buffer.push(metadata.kind as u8);
+    put_str(buffer, &metadata.help);
+    put_str(buffer, &metadata.unit);
+}
+
+pub(crate) fn metadata(reader: &mut Reader<'_>) -> Result<(String, MetricMetadata), CodecError> {
+    let name = reader.str()?.to_owned();
+    let kind = match reader.u8()? {
+        1 => MetricKind::Counter,
+        2 => MetricKind::Gauge,
+        3 => MetricKind::Histogram,
+        4 => MetricKind::Summary,
+        5 => MetricKind::GaugeHistogram,
+        6 => MetricKind::Info,
+        7 => MetricKind::StateSet,
+        _ => MetricKind::Unknown,
+    };
+    let (help, unit) = (reader.str()?.to_owned(), reader.str()?.to_owned());
+    Ok((name, MetricMetadata { kind, help, unit }))
+}
+
 pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded, CodecError> {
     let mut reader = Reader::new(bytes);
-    let mut decoded = Decoded { next_number: reader.u64()?, ..Default::default() };
+    let sequence = u64::from_le_bytes(reader.array()?);
+    let mut decoded = Decoded { sequence, ..Default::default() };
     for _ in 0..reader.count()? {
-        decoded.series.push((SeriesId(reader.u64()?), labels(&mut reader)?));
+        decoded.series.push((reader.u32()?, labels(&mut reader)?));
     }
     for _ in 0..reader.count()? {
-        let name = reader.str()?.to_owned();
-        let kind = match reader.u8()? {
-            1 => MetricKind::Counter,
-            2 => MetricKind::Gauge,
-            3 => MetricKind::Histogram,
-            4 => MetricKind::Summary,
-            5 => MetricKind::GaugeHistogram,
-            6 => MetricKind::Info,
-            7 => MetricKind::StateSet,
-            _ => MetricKind::Unknown,
-        };
-        let (help, unit) = (reader.str()?.to_owned(), reader.str()?.to_owned());
-        decoded.metadata.push((name, MetricMetadata { kind, help, unit }));
+        decoded.metadata.push(metadata(&mut reader)?);
     }
     let count = reader.count()?;
     decoded.batch.points.reserve(count);
@@ -160,7 +168,7 @@ struct Before {
 
 impl Before {
     fn put(&mut self, buffer: &mut Vec<u8>, series: SeriesId, at: TimestampMs, start: TimestampMs) {
-        let series = series.0 as i64;
+        let series = i64::from(slot(series));
         put_i64(buffer, series.wrapping_sub(self.series));
         put_i64(buffer, at.0.wrapping_sub(self.at));
         put_i64(buffer, start.0.wrapping_sub(self.start));
@@ -178,46 +186,6 @@ impl Before {
     }
 }
 
-fn put_histogram(buffer: &mut Vec<u8>, histogram: &NativeHistogram) {
-    put_i64(buffer, i64::from(histogram.schema));
-    buffer.push(u8::from(histogram.is_gauge));
-    for value in [histogram.zero_threshold, histogram.zero_count, histogram.count, histogram.sum] {
-        put_f64(buffer, value);
-    }
-    for buckets in [&histogram.positive, &histogram.negative] {
-        put_u64(buffer, buckets.len() as u64);
-        for (index, count) in buckets {
-            put_i64(buffer, i64::from(*index));
-            put_f64(buffer, *count);
-        }
-    }
-    put_u64(buffer, histogram.custom_bounds.len() as u64);
-    for bound in &histogram.custom_bounds {
-        put_f64(buffer, *bound);
-    }
-}
-
-fn histogram(reader: &mut Reader<'_>) -> Result<NativeHistogram, CodecError> {
-    let mut histogram = NativeHistogram {
-        schema: reader.i64()? as i32,
-        is_gauge: reader.u8()? != 0,
-        zero_threshold: reader.f64()?,
-        zero_count: reader.f64()?,
-        count: reader.f64()?,
-        sum: reader.f64()?,
-        ..Default::default()
-    };
-    for buckets in [&mut histogram.positive, &mut histogram.negative] {
-        for _ in 0..reader.count()? {
-            buckets.push((reader.i64()? as i32, reader.f64()?));
-        }
-    }
-    for _ in 0..reader.count()? {
-        histogram.custom_bounds.push(reader.f64()?);
-    }
-    Ok(histogram)
-}
-
 /// The newest time in a batch, for retention.
 pub(crate) fn newest(batch: &SeriesBatch) -> i64 {
     let points = batch.points.iter().map(|point| point.at.0).max();
@@ -229,18 +197,20 @@ pub(crate) fn newest(batch: &SeriesBatch) -> i64 {
 mod tests {
     use proptest::prelude::*;
 
+    use model::sample::NativeHistogram;
+
     use super::*;
 
     proptest! {
         #[test]
         fn a_batch_is_read_back(
-            points in prop::collection::vec((any::<u64>(), any::<i64>(), any::<i64>(), any::<u64>()), 0..20),
+            points in prop::collection::vec((any::<u32>(), any::<i64>(), any::<i64>(), any::<u64>()), 0..20),
         ) {
             let batch = SeriesBatch {
                 points: points
                     .into_iter()
                     .map(|(id, at, start, bits)| FloatPoint {
-                        series: SeriesId(id),
+                        series: SeriesId(u64::from(id)),
                         at: TimestampMs(at),
                         start: TimestampMs(start),
                         value: f64::from_bits(bits),
@@ -261,10 +231,10 @@ mod tests {
             };
             let labels = Labels::from_pairs([("__name__", "up"), ("a", "b")]);
             let metadata = vec![("up".to_owned(), MetricMetadata { kind: MetricKind::Gauge, ..Default::default() })];
-            let bytes = encode(7, &[(SeriesId(1), labels.clone())], &metadata, &batch);
+            let bytes = with_news(7, &[(1, labels.clone())], &metadata, encode_batch(&batch));
             let decoded = decode(&bytes).unwrap();
-            prop_assert_eq!(decoded.next_number, 7);
-            prop_assert_eq!(decoded.series, vec![(SeriesId(1), labels)]);
+            prop_assert_eq!(decoded.sequence, 7);
+            prop_assert_eq!(decoded.series, vec![(1, labels)]);
             prop_assert_eq!(decoded.metadata, metadata);
             prop_assert_eq!(decoded.batch.histograms, batch.histograms);
             prop_assert_eq!(decoded.batch.points.len(), batch.points.len());

@@ -1,108 +1,140 @@
-//! The store: head and journal behind the traits of `model`.
+//! The store: head, journal, checkpoint and blocks behind the traits of `model`.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+mod maintain;
+mod merge;
+mod query;
+mod replay;
+mod seal;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use disk::journal::{ClosedSegment, CorruptRecord, JournalStats};
-use disk::{Journal, JournalOptions};
-use model::labels::Labels;
-use model::read::{RangeMs, SeriesColumns, SeriesRequest, SeriesStream};
-use model::sample::{Exemplar, MetricMetadata, SeriesId};
+use disk::journal::CorruptRecord;
+use disk::{Journal, PageCache};
+use model::labels::{Labels, METRIC_NAME};
+use model::read::RangeMs;
+use model::sample::{MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
-use model::{Clock, Commit, Matcher, QueryContext, SeriesSink, SeriesSource, TimestampMs};
+use model::{Clock, Commit, SeriesSink, TimestampMs};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
 
+use crate::block::fingerprint;
+use crate::delete::Mask;
 use crate::error::{Error, Result};
 use crate::head::Head;
+use crate::manifest::{self, Manifest};
+use crate::options::Options;
 use crate::record::{self, NewSeries};
+use crate::view::{OpenBlock, View};
 
-/// How the store behaves.
-#[derive(Clone)]
-pub struct Options {
-    /// Series that may be held; more are refused.
-    pub series_max: usize,
-    /// Memory for samples and series; the oldest journal segment makes room when it is reached.
-    pub memory_bytes_max: usize,
-    /// Samples older than this are refused and forgotten, in milliseconds; 0 keeps them while there
-    /// is room.
-    pub retention_ms: i64,
-    /// Samples further in the future than this are refused, in milliseconds.
-    pub future_ms_max: i64,
-    /// The journal's part.
-    pub journal: JournalOptions,
-}
+pub use maintain::{Deleted, Stats};
 
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            series_max: 2_000_000,
-            memory_bytes_max: 2 << 30,
-            retention_ms: 0,
-            future_ms_max: 600_000,
-            journal: JournalOptions::default(),
-        }
-    }
-}
-
-/// What the store holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Live series.
-    pub series: u64,
-    /// Estimated memory of samples and series.
-    pub memory_bytes: u64,
-    /// The journal.
-    pub journal: JournalStats,
+/// What changes with every write, behind one lock.
+pub(crate) struct Live {
+    pub(crate) head: Head,
+    /// What the next record must say before its samples.
+    new_series: Vec<NewSeries>,
+    new_metadata: Vec<(String, MetricMetadata)>,
+    /// The sequence of the next record.
+    pub(crate) next_sequence: u64,
 }
 
 /// The time-series store.
 pub struct Tsdb {
     options: Options,
     clock: Arc<dyn Clock>,
-    head: RwLock<Head>,
-    pending: Mutex<Pending>,
+    dir: PathBuf,
+    live: RwLock<Live>,
     journal: Journal,
+    /// Replaced whole; a query holds the one it began with.
+    view: RwLock<Arc<View>>,
+    manifest: Mutex<Manifest>,
+    /// Held by whoever seals, merges, deletes or writes a checkpoint.
+    maintenance: Mutex<Maintenance>,
+    cache: Arc<PageCache>,
     generation: AtomicU64,
     corrupt: Vec<CorruptRecord>,
-    /// Numbers of earlier runs that stand in the journal for a series with another number now.
-    aliases: FxHashMap<SeriesId, SeriesId>,
+    /// Files and sections that could not be read, in words.
+    damage: Mutex<Vec<String>>,
+    stopping: AtomicBool,
+    /// When late samples were last sealed, on the wall clock.
+    late_sealed_at: AtomicI64,
+    written: Written,
 }
 
-/// Series told in one record when they are told again.
-const SERIES_PER_RECORD: usize = 10_000;
-
-/// What the next record must say before its samples.
+/// Lock order: `maintenance`, `manifest`, `view`, `live`.
 #[derive(Default)]
-struct Pending {
-    series: Vec<NewSeries>,
-    metadata: Vec<(String, MetricMetadata)>,
+struct Maintenance {
+    /// When the last checkpoint was written, on the wall clock.
+    checkpoint_at: i64,
+    /// The next record of the journal at that time.
+    checkpoint_record: u64,
+    checkpoint_journal_bytes: u64,
+    checkpoint_bytes: u64,
+    /// Slots that were removed before the last checkpoint: no record names them any more.
+    reusable: Vec<u32>,
+}
+
+/// Bytes and work since the start.
+#[derive(Default)]
+struct Written {
+    seals: AtomicU64,
+    sealed_bytes: AtomicU64,
+    merges: AtomicU64,
+    merged_bytes: AtomicU64,
+    checkpoints: AtomicU64,
+    checkpoint_bytes: AtomicU64,
+    journal_bytes: AtomicU64,
+    samples: AtomicU64,
 }
 
 impl Tsdb {
-    /// Opens the store in `dir` and rebuilds it from its journal.
+    /// Opens the store in `dir` and rebuilds its head from checkpoint and journal. What a crash left
+    /// behind is removed; what can not be read is left out and told by [`Tsdb::damage`].
     pub fn open(dir: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<Tsdb> {
-        let mut replay = Replay::default();
-        let (journal, recovery) = Journal::open(dir, options.journal.clone(), &mut |replayed| {
-            replay.record(replayed.kind, replayed.payload)
-        })?;
+        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        let mut manifest = Manifest::read(dir)?;
+        manifest::remove_strays(dir, &manifest)?;
+        let cache = PageCache::new(options.cache_bytes_max);
+        let mut damage = Vec::new();
+        let view = open_blocks(dir, &mut manifest, &cache, &mut damage)?;
+        let (live, journal, recovery) =
+            replay::open_head(dir, &options, &manifest, clock.now_ms().0, &mut damage)?;
+        let corrupt = recovery.corrupt;
+        let now = clock.now_ms().0;
+        let maintenance = Maintenance {
+            checkpoint_at: now,
+            checkpoint_journal_bytes: 0,
+            ..Default::default()
+        };
         Ok(Tsdb {
             options,
             clock,
-            head: RwLock::new(replay.head),
-            pending: Mutex::default(),
+            dir: dir.to_owned(),
+            live: RwLock::new(live),
             journal,
+            view: RwLock::new(Arc::new(view)),
+            manifest: Mutex::new(manifest),
+            maintenance: Mutex::new(maintenance),
+            cache,
             generation: AtomicU64::new(0),
-            corrupt: recovery.corrupt,
-            aliases: replay.aliases,
+            corrupt,
+            damage: Mutex::new(damage),
+            stopping: AtomicBool::new(false),
+            late_sealed_at: AtomicI64::new(now),
+            written: Written::default(),
         })
     }
 
-    /// Why the store refuses writes, if it does.
+    /// Why the store refuses writes until a restart, if it does.
     pub fn read_only_reason(&self) -> Option<String> {
         self.journal.poisoned()
+    }
+
+    /// Why the store refuses writes until the disk has room, if it does.
+    pub fn disk_full_reason(&self) -> Option<String> {
+        self.journal.disk_full()
     }
 
     /// Stretches of the journal that were skipped at start.
@@ -110,74 +142,23 @@ impl Tsdb {
         &self.corrupt
     }
 
-    /// What the store holds.
-    pub fn stats(&self) -> Stats {
-        let head = self.head.read();
-        Stats {
-            series: head.live as u64,
-            memory_bytes: head.bytes() as u64,
-            journal: self.journal.stats(),
-        }
+    /// What else could not be read, in words that name the file.
+    pub fn damage(&self) -> Vec<String> {
+        self.damage.lock().clone()
     }
 
-    /// Forgets what is over the memory limit or older than the retention. Called now and then.
-    pub fn enforce_retention(&self) -> Result<()> {
-        let cutoff = (self.options.retention_ms > 0)
-            .then(|| self.clock.now_ms().plus_ms(-self.options.retention_ms));
-        // One look at the segments: those that this very call fills are for the next.
-        for oldest in self.journal.closed_segments() {
-            let is_full = self.head.read().bytes() > self.options.memory_bytes_max;
-            let is_old = cutoff.is_some_and(|cutoff| oldest.newest < cutoff.0);
-            if !is_full && !is_old {
-                return Ok(());
-            }
-            self.forget_segment(&oldest)?;
-            self.journal.drop_records_before(oldest.records_end)?;
-        }
-        Ok(())
+    /// Makes [`Tsdb::maintain`] return soon: a merge that runs is given up.
+    pub fn stop_maintenance(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// Forgets exactly the samples that stand in a segment, and tells everything that only it told
-    /// again. Durable on return.
-    fn forget_segment(&self, segment: &ClosedSegment) -> Result<()> {
-        let mut times: FxHashMap<SeriesId, Vec<i64>> = FxHashMap::default();
-        self.journal.read_segment(segment, &mut |_, payload| {
-            let Ok(decoded) = record::decode(payload) else { return };
-            let points = decoded.batch.points.iter().map(|point| (point.series, point.at));
-            let histograms = decoded.batch.histograms.iter().map(|point| (point.series, point.at));
-            for (series, at) in points.chain(histograms) {
-                let series = self.aliases.get(&series).copied().unwrap_or(series);
-                times.entry(series).or_default().push(at.0);
-            }
-        })?;
-        let (next, mut told, metadata) = {
-            let mut head = self.head.write();
-            if head.forget(times) {
-                self.generation.fetch_add(1, Ordering::SeqCst);
-            }
-            let metadata: Vec<_> =
-                head.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-            (head.next_number(), head.all(), metadata)
-        };
-        let labels: FxHashMap<SeriesId, Labels> = told.iter().cloned().collect();
-        let aliases = self.aliases.iter();
-        told.extend(aliases.filter_map(|(alias, id)| Some((*alias, labels.get(id)?.clone()))));
-        let mut last = None;
-        for (i, series) in told.chunks(SERIES_PER_RECORD).enumerate() {
-            let metadata = if i == 0 { metadata.as_slice() } else { &[] };
-            let payload = record::encode(next, series, metadata, &SeriesBatch::default());
-            last = Some(self.journal.append(record::BATCH, Arc::new(payload), i64::MIN)?.1);
-        }
-        let payload = record::encode(next, &[], &[], &SeriesBatch::default());
-        let commit = self.journal.append(record::BATCH, Arc::new(payload), i64::MIN)?.1;
-        for commit in last.into_iter().chain([commit]) {
-            commit.wait().map_err(|e| Error::Retention(e.to_string()))?;
-        }
-        Ok(())
-    }
-
-    /// Writes what waits and stops. Reads still work.
+    /// Writes the head down, then what waits for the journal, and stops. Reads still work.
     pub fn close(&self) {
+        self.stop_maintenance();
+        if self.journal.poisoned().is_none() {
+            // A start after a clean stop has nothing to replay. If this fails, it has.
+            self.checkpoint(&mut self.maintenance.lock()).ok();
+        }
         self.journal.close();
     }
 
@@ -197,95 +178,76 @@ impl Tsdb {
         }
         true
     }
+
+    /// The samples of `batch` whose times are accepted.
+    fn timely(&self, batch: &SeriesBatch, outcome: &mut WriteOutcome) -> SeriesBatch {
+        let now = self.clock.now_ms();
+        let mut some = batch.clone();
+        some.points.retain(|point| self.check_time(point.at, now, outcome));
+        some.histograms.retain(|point| self.check_time(point.at, now, outcome));
+        some
+    }
 }
 
-/// Rebuilds the head from the journal.
-#[derive(Default)]
-struct Replay {
-    head: Head,
-    /// Series that were dropped and made again have two numbers; this leads to the one in use.
-    aliases: FxHashMap<SeriesId, SeriesId>,
-    /// Points whose series is told later: retention may drop the segment that told it first, after
-    /// telling it again at the end.
-    orphans: FxHashMap<SeriesId, SeriesBatch>,
-}
-
-impl Replay {
-    fn record(&mut self, kind: u8, payload: &[u8]) -> std::result::Result<i64, String> {
-        if kind != record::BATCH {
-            return Err(format!("unknown kind {kind} of record"));
-        }
-        let mut decoded = record::decode(payload).map_err(|e| e.to_string())?;
-        self.head.reserve(decoded.next_number).map_err(|e| e.to_string())?;
-        for (id, labels) in decoded.series {
-            match self.head.find(&labels) {
-                Some(known) if known != id => drop(self.aliases.insert(id, known)),
-                Some(_) => {}
-                None => self.head.create_at(id, labels).map_err(|e| e.to_string())?,
-            }
-            if let Some(orphans) = self.orphans.remove(&id) {
-                decoded.batch.points.extend(orphans.points);
-                decoded.batch.histograms.extend(orphans.histograms);
-                decoded.batch.exemplars.extend(orphans.exemplars);
+/// Opens the blocks that the manifest names. One that can not be opened is set aside.
+fn open_blocks(
+    dir: &Path,
+    manifest: &mut Manifest,
+    cache: &Arc<PageCache>,
+    damage: &mut Vec<String>,
+) -> Result<View> {
+    let mut view = View::default();
+    let mut set_aside = Vec::new();
+    for entry in &manifest.blocks {
+        match OpenBlock::open(dir, entry.clone(), cache) {
+            Ok(block) => view.blocks.push(Arc::new(block)),
+            Err(error) => {
+                damage.push(error.to_string());
+                set_aside.push(entry.number);
             }
         }
-        self.head.metadata.extend(decoded.metadata);
-        let newest = record::newest(&decoded.batch);
-        let batch = self.adopt(decoded.batch);
-        self.head.apply(&batch, &mut WriteOutcome::default());
-        Ok(newest)
     }
-
-    /// Puts points of unknown series aside and follows aliases.
-    fn adopt(&mut self, mut batch: SeriesBatch) -> SeriesBatch {
-        let Replay { head, aliases, orphans } = self;
-        let mut is_known = |id: &mut SeriesId| {
-            *id = aliases.get(id).copied().unwrap_or(*id);
-            // Even if its series is never told, no other may get this number.
-            head.reserve(id.0.saturating_add(1)).ok();
-            head.get(*id).is_some()
-        };
-        for mut point in std::mem::take(&mut batch.points) {
-            match is_known(&mut point.series) {
-                true => batch.points.push(point),
-                false => orphans.entry(point.series).or_default().points.push(point),
-            }
+    view.blocks.sort_by_key(|open| open.entry.newest_seal);
+    if !set_aside.is_empty() {
+        manifest.blocks.retain(|entry| !set_aside.contains(&entry.number));
+        manifest.write(dir)?;
+        for number in set_aside {
+            let path = dir.join(manifest::block_file(number));
+            // Kept for whoever wants to look at it; it may also be gone.
+            std::fs::rename(&path, path.with_extension("corrupt")).ok();
         }
-        for mut point in std::mem::take(&mut batch.histograms) {
-            match is_known(&mut point.series) {
-                true => batch.histograms.push(point),
-                false => orphans.entry(point.series).or_default().histograms.push(point),
-            }
-        }
-        for (mut id, exemplar) in std::mem::take(&mut batch.exemplars) {
-            match is_known(&mut id) {
-                true => batch.exemplars.push((id, exemplar)),
-                false => orphans.entry(id).or_default().exemplars.push((id, exemplar)),
-            }
-        }
-        batch
     }
+    for deletion in &manifest.deletions {
+        view.masks.push(Mask::of(deletion).map_err(Error::Deletion)?);
+    }
+    Ok(view)
 }
 
 impl SeriesSink for Tsdb {
     fn series_of(&self, labels: &[(&str, &str)]) -> model::Result<SeriesId> {
-        let labels = &Labels::from_pairs(labels.iter().copied());
-        if let Some(id) = self.head.read().find(labels) {
-            return Ok(id);
+        let hash = fingerprint(labels.iter().copied());
+        {
+            let live = self.live.read();
+            if let Some(slot) = live.head.catalogue.find(hash, labels) {
+                return Ok(live.head.id(slot));
+            }
         }
-        if labels.metric_name().is_empty() {
-            return Err(Error::NoMetricName { labels: labels.to_string() }.into());
+        if !labels.iter().any(|(name, value)| *name == METRIC_NAME && !value.is_empty()) {
+            let labels = Labels::from_pairs(labels.iter().copied()).to_string();
+            return Err(Error::NoMetricName { labels }.into());
         }
-        let mut head = self.head.write();
-        if let Some(id) = head.find(labels) {
-            return Ok(id);
+        let mut live = self.live.write();
+        let live = &mut *live;
+        if let Some(slot) = live.head.catalogue.find(hash, labels) {
+            return Ok(live.head.id(slot));
         }
-        if head.live >= self.options.series_max {
+        let is_full = live.head.catalogue.len() >= self.options.series_max;
+        if is_full || live.head.catalogue.is_full(labels) {
             return Err(Error::SeriesLimit { limit: self.options.series_max }.into());
         }
-        let id = head.create(labels.clone());
-        self.pending.lock().series.push((id, labels.clone()));
-        Ok(id)
+        let slot = live.head.create(hash, labels);
+        live.new_series.push((slot, Labels::from_pairs(labels.iter().copied())));
+        Ok(live.head.id(slot))
     }
 
     fn generation(&self) -> u64 {
@@ -300,153 +262,50 @@ impl SeriesSink for Tsdb {
     }
 
     fn describe(&self, metric: &str, metadata: &MetricMetadata) {
-        if self.head.read().metadata.get(metric) == Some(metadata) {
+        if self.live.read().head.metadata.get(metric) == Some(metadata) {
             return;
         }
-        self.head.write().metadata.insert(metric.to_owned(), metadata.clone());
-        self.pending.lock().metadata.push((metric.to_owned(), metadata.clone()));
+        let mut live = self.live.write();
+        live.head.metadata.insert(metric.to_owned(), metadata.clone());
+        live.new_metadata.push((metric.to_owned(), metadata.clone()));
     }
 
     fn append(&self, batch: &SeriesBatch) -> model::Result<(WriteOutcome, Commit)> {
-        let now = self.clock.now_ms();
         let mut outcome = WriteOutcome::default();
         let accepted = self.accepted_times();
-        let all_timely = batch.points.iter().all(|point| accepted.contains(point.at))
+        let is_timely = batch.points.iter().all(|point| accepted.contains(point.at))
             && batch.histograms.iter().all(|point| accepted.contains(point.at));
         let kept;
-        let batch = if all_timely {
+        let batch = if is_timely {
             batch
         } else {
-            let mut some = batch.clone();
-            some.points.retain(|point| self.check_time(point.at, now, &mut outcome));
-            some.histograms.retain(|point| self.check_time(point.at, now, &mut outcome));
-            kept = some;
+            kept = self.timely(batch, &mut outcome);
             &kept
         };
         let encoded = record::encode_batch(batch);
         let newest = record::newest(batch);
-        let head = self.head.read();
-        self.journal.check_room(head.bytes(), self.options.memory_bytes_max)?;
-        let commit = {
-            // The lock is held until the record is queued: a series must be in the journal before
-            // any sample of it, whichever thread writes that.
-            let mut pending = self.pending.lock();
-            let payload = record::with_news(0, &pending.series, &pending.metadata, encoded);
-            let appended = self.journal.append(record::BATCH, Arc::new(payload), newest);
-            let (_, commit) = appended.map_err(Error::from)?;
-            *pending = Pending::default();
-            commit
-        };
-        head.apply(batch, &mut outcome);
+        let now = self.clock.now_ms().0;
+        let mut live = self.live.write();
+        let live = &mut *live;
+        let held_bytes = live.head.bytes();
+        if held_bytes / 2 > self.options.memory_bytes_max {
+            let limit_bytes = self.options.memory_bytes_max;
+            return Err(Error::from(disk::Error::MakingRoom { held_bytes, limit_bytes }).into());
+        }
+        let payload =
+            record::with_news(live.next_sequence, &live.new_series, &live.new_metadata, encoded);
+        let bytes = payload.len() as u64;
+        // Queued and applied under one lock: the order in the journal is the order in memory, and a
+        // series is in the journal before any sample of it.
+        let appended = self.journal.append(record::BATCH, Arc::new(payload), newest);
+        let (_, commit) = appended.map_err(Error::from)?;
+        live.next_sequence += 1;
+        live.new_series.clear();
+        live.new_metadata.clear();
+        live.head.apply(batch, now, &mut outcome);
+        self.written.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.written.samples.fetch_add(outcome.accepted, Ordering::Relaxed);
         Ok((outcome, commit))
-    }
-}
-
-impl SeriesSource for Tsdb {
-    fn select<'a>(
-        &'a self,
-        request: &SeriesRequest,
-        context: &'a QueryContext,
-    ) -> model::Result<SeriesStream<'a>> {
-        context.check()?;
-        let found = self.head.read().select(&request.matchers);
-        let (range, columns) = (request.range, request.columns);
-        let stream = found.into_iter().filter_map(move |(id, series)| {
-            let series = series.lock();
-            if !series.has_samples_in(range) {
-                return None;
-            }
-            let mut out = SeriesColumns {
-                id,
-                labels: series.labels.clone(),
-                times_ms: Arc::default(),
-                values: Vec::new(),
-                starts_ms: Vec::new(),
-                histograms: Vec::new(),
-            };
-            if columns.samples {
-                let (times, values) = series.floats(range);
-                if let Err(error) = context.charge(times.len() as u64, times.len() as u64 * 16) {
-                    return Some(Err(error));
-                }
-                out.times_ms = Arc::new(times.to_vec());
-                out.values = values.to_vec();
-                out.histograms = series.histograms(range);
-                if let Err(error) = context.charge(out.histograms.len() as u64, 0) {
-                    return Some(Err(error));
-                }
-            } else if let Err(error) = context.check() {
-                return Some(Err(error));
-            }
-            if columns.starts {
-                out.starts_ms = series.starts(range);
-            }
-            Some(Ok(out))
-        });
-        Ok(Box::new(stream.take(request.limit.unwrap_or(usize::MAX))))
-    }
-
-    fn label_names(
-        &self,
-        matchers: &[Matcher],
-        range: RangeMs,
-        context: &QueryContext,
-    ) -> model::Result<Vec<String>> {
-        let mut names = BTreeSet::new();
-        for series in
-            self.select(&SeriesRequest::labels(matchers.to_vec(), range, None), context)?
-        {
-            for (name, _) in series?.labels.iter() {
-                if !names.contains(name) {
-                    names.insert(name.to_owned());
-                }
-            }
-        }
-        Ok(names.into_iter().collect())
-    }
-
-    fn label_values(
-        &self,
-        name: &str,
-        matchers: &[Matcher],
-        range: RangeMs,
-        context: &QueryContext,
-    ) -> model::Result<Vec<String>> {
-        let mut values = BTreeSet::new();
-        for series in
-            self.select(&SeriesRequest::labels(matchers.to_vec(), range, None), context)?
-        {
-            let series = series?;
-            if let Some(value) = series.labels.get(name)
-                && !values.contains(value)
-            {
-                values.insert(value.to_owned());
-            }
-        }
-        Ok(values.into_iter().collect())
-    }
-
-    fn exemplars(
-        &self,
-        matchers: &[Matcher],
-        range: RangeMs,
-        context: &QueryContext,
-    ) -> model::Result<Vec<(Labels, Vec<Exemplar>)>> {
-        let mut found = Vec::new();
-        for (_, series) in self.head.read().select(matchers) {
-            let series = series.lock();
-            let exemplars = series.exemplars(range);
-            context.charge(exemplars.len() as u64, 0)?;
-            if !exemplars.is_empty() {
-                found.push((series.labels.clone(), exemplars));
-            }
-        }
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(found)
-    }
-
-    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
-        self.head.read().metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 }
 

@@ -1,17 +1,34 @@
-//! The store against a naive twin, over restarts and under faults.
+//! The store against a naive twin, over seals, merges, deletions, restarts and faults.
+
+mod faults;
+mod model_based;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use disk::JournalOptions;
 use disk::faults::Faults;
-use model::sample::NativeHistogram;
+use model::read::SeriesRequest;
+use model::sample::{Exemplar, NativeHistogram};
 use model::write::{FloatPoint, HistogramPoint, NO_START};
-use model::{ErrorKind, ManualClock, MatchOp};
+use model::{ErrorKind, ManualClock, MatchOp, Matcher, QueryContext, SeriesSource};
 use proptest::prelude::*;
 
 use super::*;
+use crate::RetentionRule;
 
 const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
+
+/// A second a window, so that little data makes many blocks.
+fn small() -> Options {
+    Options {
+        window_ms: 1000,
+        grace_ms: 100,
+        idle_ms: 10_000,
+        checkpoint_ms: 1000,
+        ..Default::default()
+    }
+}
 
 fn open_with(dir: &Path, options: Options) -> (Tsdb, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(NOW));
@@ -39,56 +56,78 @@ fn write(store: &Tsdb, points: Vec<FloatPoint>) -> WriteOutcome {
 
 type Everything = BTreeMap<String, Vec<(i64, f64)>>;
 
-fn read(store: &Tsdb, matchers: Vec<Matcher>) -> Everything {
+fn read_range(store: &Tsdb, matchers: Vec<Matcher>, range: RangeMs) -> Everything {
     let context = QueryContext::unlimited();
-    store
-        .select(&SeriesRequest::samples(matchers, RangeMs::ALL), &context)
-        .unwrap()
-        .map(|series| {
-            let series = series.unwrap();
-            let samples = series.times_ms.iter().map(|at| at - NOW.0).zip(series.values);
-            (series.labels.to_string(), samples.collect())
-        })
-        .collect()
+    let mut found = Everything::new();
+    for series in store.select(&SeriesRequest::samples(matchers, range), &context).unwrap() {
+        let series = series.unwrap();
+        let samples = series.times_ms.iter().map(|at| at - NOW.0).zip(series.values);
+        let before = found.insert(series.labels.to_string(), samples.collect());
+        assert!(before.is_none(), "{} came twice", series.labels);
+    }
+    found
+}
+
+fn read(store: &Tsdb, matchers: Vec<Matcher>) -> Everything {
+    read_range(store, matchers, RangeMs::ALL)
+}
+
+fn names(store: &Tsdb) -> Vec<String> {
+    store.label_values("__name__", &[], RangeMs::ALL, &QueryContext::unlimited()).unwrap()
 }
 
 #[test]
-fn samples_histograms_exemplars_and_metadata_survive_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let histogram = NativeHistogram { count: 3.0, positive: vec![(1, 3.0)], ..Default::default() };
-    let exemplar =
-        Exemplar { labels: Labels::from_pairs([("trace_id", "abc")]), value: 1.0, at: NOW };
-    let metadata = MetricMetadata { help: "h".into(), ..Default::default() };
-    {
-        let store = open(dir.path());
-        let series = store.series(&labels("h", 1)).unwrap();
-        store.describe("h", &metadata);
-        let batch = SeriesBatch {
-            points: vec![point(&store, &labels("a", 1), 0, 1.0)],
-            histograms: vec![HistogramPoint {
-                series,
-                at: NOW,
-                start: NO_START,
-                histogram: histogram.clone(),
-            }],
-            exemplars: vec![(series, exemplar.clone())],
-        };
-        let (outcome, commit) = store.append(&batch).unwrap();
-        commit.wait().unwrap();
-        assert_eq!((outcome.accepted, outcome.refused_count()), (2, 0));
-    }
-    for _ in 0..2 {
-        let store = open(dir.path());
-        assert_eq!(read(&store, vec![Matcher::equal("__name__", "a")]).len(), 1);
-        let context = QueryContext::unlimited();
-        let request = SeriesRequest::samples(vec![Matcher::equal("__name__", "h")], RangeMs::ALL);
-        let found: Vec<_> = store.select(&request, &context).unwrap().collect();
-        assert_eq!(*found[0].as_ref().unwrap().histograms[0].1, histogram);
-        let exemplars = store.exemplars(&request.matchers, RangeMs::ALL, &context).unwrap();
-        assert_eq!(exemplars[0].1, std::slice::from_ref(&exemplar));
-        assert_eq!(store.metadata(), [("h".to_owned(), metadata.clone())]);
-        // A run that writes only to known series must be readable by the next.
-        write(&store, vec![point(&store, &labels("a", 1), 5, 2.0)]);
+fn samples_histograms_exemplars_and_metadata_survive_seals_and_restarts() {
+    for (closes, merges) in [(false, false), (true, false), (false, true), (true, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let histogram =
+            NativeHistogram { count: 3.0, positive: vec![(1, 3.0)], ..Default::default() };
+        let exemplar =
+            Exemplar { labels: Labels::from_pairs([("trace_id", "abc")]), value: 1.0, at: NOW };
+        let metadata = MetricMetadata { help: "h".into(), ..Default::default() };
+        {
+            let store = open(dir.path());
+            let series = store.series(&labels("h", 1)).unwrap();
+            store.describe("h", &metadata);
+            let batch = SeriesBatch {
+                points: vec![point(&store, &labels("a", 1), 0, 1.0)],
+                histograms: vec![HistogramPoint {
+                    series,
+                    at: NOW,
+                    start: NO_START,
+                    histogram: histogram.clone(),
+                }],
+                exemplars: vec![(series, exemplar.clone())],
+            };
+            let (outcome, commit) = store.append(&batch).unwrap();
+            commit.wait().unwrap();
+            assert_eq!((outcome.accepted, outcome.histograms, outcome.exemplars), (2, 1, 1));
+            assert_eq!(outcome.refused_count(), 0);
+            if merges {
+                store.merge_all().unwrap();
+            }
+            if closes {
+                store.close();
+            }
+        }
+        for _ in 0..2 {
+            let store = open(dir.path());
+            assert_eq!(store.damage(), Vec::<String>::new());
+            assert_eq!(read(&store, vec![Matcher::equal("__name__", "a")]).len(), 1);
+            let context = QueryContext::unlimited();
+            let request =
+                SeriesRequest::samples(vec![Matcher::equal("__name__", "h")], RangeMs::ALL);
+            let found: Vec<_> = store.select(&request, &context).unwrap().collect();
+            assert_eq!(*found[0].as_ref().unwrap().histograms[0].1, histogram);
+            let exemplars = store.exemplars(&request.matchers, RangeMs::ALL, &context).unwrap();
+            assert_eq!(exemplars[0].1, std::slice::from_ref(&exemplar));
+            assert_eq!(store.metadata(), [("h".to_owned(), metadata.clone())]);
+            // A run that writes only to known series must be readable by the next.
+            write(&store, vec![point(&store, &labels("a", 1), 5, 2.0)]);
+            if closes {
+                store.close();
+            }
+        }
     }
 }
 
@@ -125,125 +164,146 @@ fn the_limit_of_series_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn retention_by_size_drops_whole_segments_and_keeps_the_labels_of_the_rest() {
+fn retention_by_time_drops_blocks_and_names_vanish_with_their_data() {
     let dir = tempfile::tempdir().unwrap();
-    let journal = JournalOptions { segment_bytes_max: 2000, ..Default::default() };
-    let options = Options { memory_bytes_max: 10_000, journal, ..Default::default() };
-    let (store, clock) = open_with(dir.path(), options.clone());
-    for i in 0..400 {
-        clock.advance(Duration::from_millis(1));
-        write(
-            &store,
-            vec![point(&store, &labels("a", 1), i, 1.0), point(&store, &labels("b", 1), i, 1.0)],
-        );
-        store.enforce_retention().unwrap();
-    }
-    let found = read(&store, vec![]);
-    assert!(found.values().all(|samples| samples.len() < 350), "{}", found.len());
-    assert!(found.values().all(|samples| samples.last().unwrap().0 == 399));
-    assert!(store.stats().journal.bytes < 30_000);
-    drop(store);
-    let (store, _) = open_with(dir.path(), options);
-    let again = read(&store, vec![]);
-    for (labels, samples) in &found {
-        assert!(again[labels].ends_with(samples), "{labels}");
-    }
-}
-
-#[test]
-fn series_without_samples_vanish_and_their_ids_become_void() {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = JournalOptions { segment_bytes_max: 50, ..Default::default() };
-    let options = Options { retention_ms: 1000, journal, ..Default::default() };
-    let (store, clock) = open_with(dir.path(), options);
-    let old = point(&store, &labels("old", 1), 0, 1.0);
-    write(&store, vec![old]);
-    clock.advance(Duration::from_secs(5));
-    write(&store, vec![point(&store, &labels("new", 1), 5000, 1.0)]);
-    let generation = store.generation();
-    store.enforce_retention().unwrap();
-    assert_ne!(store.generation(), generation);
-    let names = store.label_values("__name__", &[], RangeMs::ALL, &QueryContext::unlimited());
-    assert_eq!(names.unwrap(), ["new"]);
-    let outcome = write(&store, vec![FloatPoint { at: NOW.plus_ms(5000), ..old }]);
-    assert_eq!(outcome.refused[0].reason, "unknown_series");
-    drop(store);
-    let store = open(dir.path());
-    let fresh = store.series(&labels("fresh", 1)).unwrap();
-    assert!(fresh > store.series(&labels("new", 1)).unwrap());
-    assert!(fresh > old.series, "a dropped series' number is not used again");
-}
-
-#[test]
-fn a_failed_disk_refuses_writes_and_still_answers() {
-    let dir = tempfile::tempdir().unwrap();
-    let faults = Faults::default();
-    let journal = JournalOptions { files: faults.files(), ..Default::default() };
-    let (store, _) = open_with(dir.path(), Options { journal, ..Default::default() });
-    write(&store, vec![point(&store, &labels("a", 1), 0, 1.0)]);
-    faults.disk_full_after(3);
-    let points = vec![point(&store, &labels("a", 1), 1, 1.0)];
-    let batch = SeriesBatch { points, ..Default::default() };
-    assert!(store.append(&batch).unwrap().1.wait().is_err());
-    assert_eq!(store.append(&batch).err().unwrap().kind(), ErrorKind::Unavailable);
-    assert!(store.read_only_reason().is_some());
+    let (store, clock) = open_with(dir.path(), Options { retention_ms: 20_000, ..small() });
+    write(&store, vec![point(&store, &labels("old", 1), 0, 1.0)]);
+    clock.advance(Duration::from_secs(15));
+    write(&store, vec![point(&store, &labels("new", 1), 15_000, 1.0)]);
+    store.maintain().unwrap();
+    assert_eq!(names(&store), ["new", "old"]);
+    assert_eq!(store.stats().blocks, 1);
+    clock.advance(Duration::from_secs(8));
+    // The sample is too old for queries at once, and its block goes when the store looks.
+    assert_eq!(names(&store), ["new"]);
+    store.maintain().unwrap();
+    assert_eq!(store.stats().blocks, 0);
     assert_eq!(read(&store, vec![]).len(), 1);
 }
 
-#[derive(Debug, Clone)]
-enum Step {
-    Write(Vec<(u8, u8, i64, i32)>),
-    Restart,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let write = prop::collection::vec((0..3u8, 0..3u8, 0..50i64, any::<i32>()), 1..10);
-    prop::collection::vec(
-        prop_oneof![5 => write.prop_map(Step::Write), 1 => Just(Step::Restart)],
-        1..12,
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn any_writes_and_restarts_read_back_like_a_map(steps in steps(), job in 0..3u8) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = open(dir.path());
-        let mut naive: BTreeMap<(u8, u8), BTreeMap<i64, f64>> = BTreeMap::new();
-        for step in steps {
-            match step {
-                Step::Restart => {
-                    drop(store);
-                    store = open(dir.path());
-                }
-                Step::Write(samples) => {
-                    let mut points = Vec::new();
-                    for (name, job, at, value) in samples {
-                        let labels = labels(&format!("m{name}"), job);
-                        points.push(point(&store, &labels, at, f64::from(value)));
-                        naive.entry((name, job)).or_default().insert(at, f64::from(value));
-                    }
-                    write(&store, points);
-                }
-            }
-        }
-        let matchers = [
-            vec![],
-            vec![Matcher::equal("job", format!("j{job}"))],
-            vec![Matcher::new("job", MatchOp::NotEqual, format!("j{job}")).unwrap()],
-            vec![Matcher::new("__name__", MatchOp::Matches, "m[01]").unwrap()],
-            vec![Matcher::new("job", MatchOp::NotMatches, "j[12]").unwrap(), Matcher::equal("x", "")],
-        ];
-        for matchers in matchers {
-            let expected: Everything = naive
-                .iter()
-                .map(|((name, job), samples)| (labels(&format!("m{name}"), *job), samples))
-                .filter(|(labels, _)| Matcher::all_match(&matchers, labels))
-                .map(|(labels, samples)| (labels.to_string(), samples.iter().map(|(a, v)| (*a, *v)).collect()))
-                .collect();
-            prop_assert_eq!(read(&store, matchers), expected);
-        }
+#[test]
+fn retention_by_size_drops_the_oldest_blocks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), Options { retention_bytes: 20_000, ..small() });
+    for second in 0..400i64 {
+        clock.advance(Duration::from_secs(1));
+        let points = (0..20u8).map(|job| {
+            point(&store, &labels("a", job), second * 1000, f64::from(job) / 7.0 + second as f64)
+        });
+        write(&store, points.collect());
+        store.maintain().unwrap();
     }
+    assert!(store.stats().block_bytes <= 25_000, "{:?}", store.stats());
+    let found = read(&store, vec![Matcher::equal("job", "j1")]);
+    let samples = found.values().next().unwrap();
+    let ends = (samples[0].0, samples.last().unwrap().0);
+    assert!(ends.0 > 50_000 && ends.1 == 399_000, "{ends:?} {:?}", store.stats());
+}
+
+#[test]
+fn a_retention_rule_keeps_its_series_shorter_or_longer_than_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = |name: &str, keep_ms| RetentionRule {
+        name: name.to_owned(),
+        matchers: vec![Matcher::equal("__name__", name)],
+        keep_ms,
+    };
+    let options = Options {
+        retention_ms: 10_000,
+        retention_rules: vec![rule("short", 2_000), rule("long", 100_000)],
+        ..small()
+    };
+    let (store, clock) = open_with(dir.path(), options);
+    for name in ["short", "long", "plain"] {
+        write(&store, vec![point(&store, &labels(name, 1), 0, 1.0)]);
+    }
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(names(&store), ["long", "plain"]);
+    clock.advance(Duration::from_secs(10));
+    store.maintain().unwrap();
+    assert_eq!(names(&store), ["long"]);
+    store.merge_all().unwrap();
+    assert_eq!(store.stats().block_samples, 1, "only the long one is left on disk");
+}
+
+#[test]
+fn series_that_are_no_longer_written_leave_memory_and_their_ids_become_void() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), small());
+    let old = point(&store, &labels("old", 1), 0, 1.0);
+    write(&store, vec![old]);
+    for second in 1..12 {
+        clock.advance(Duration::from_secs(1));
+        write(&store, vec![point(&store, &labels("new", 1), second * 1000, 1.0)]);
+        store.maintain().unwrap();
+    }
+    assert_eq!(store.stats().series, 1);
+    assert_eq!(names(&store), ["new", "old"], "its samples are in a block");
+    let outcome = write(&store, vec![FloatPoint { at: NOW.plus_ms(9000), ..old }]);
+    assert_eq!(outcome.refused[0].reason, "unknown_series");
+    // Its slot is given out again, under another id.
+    let fresh = store.series(&labels("fresh", 1)).unwrap();
+    assert_ne!(fresh, old.series);
+    write(&store, vec![point(&store, &labels("fresh", 1), 11_000, 5.0)]);
+    drop(store);
+    let (store, _) = open_with(dir.path(), small());
+    let found = read(&store, vec![Matcher::new("__name__", MatchOp::NotEqual, "new").unwrap()]);
+    let expected = [(labels("fresh", 1), vec![(11_000, 5.0)]), (labels("old", 1), vec![(0, 1.0)])];
+    let expected: Everything = expected.into_iter().map(|(l, s)| (l.to_string(), s)).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_deletion_is_seen_at_once_taken_back_or_made_final() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), Options { undo_ms: 60_000, ..small() });
+    for second in 0..10 {
+        let points = ["a", "b"].map(|name| point(&store, &labels(name, 1), second * 1000, 1.0));
+        write(&store, points.to_vec());
+    }
+    let range = RangeMs { start: NOW.plus_ms(3000), end: NOW.plus_ms(5000) };
+    let id = store.delete(&[Matcher::equal("__name__", "a")], range).unwrap();
+    let count = |store: &Tsdb, name: &str| {
+        read(store, vec![Matcher::equal("__name__", name)]).values().map(Vec::len).sum::<usize>()
+    };
+    assert_eq!((count(&store, "a"), count(&store, "b")), (7, 10));
+    // What comes afterwards stays.
+    write(&store, vec![point(&store, &labels("a", 1), 4000, 9.0)]);
+    assert_eq!(count(&store, "a"), 8);
+    store.undelete(id).unwrap();
+    assert_eq!(count(&store, "a"), 10);
+    assert_eq!(store.undelete(id).unwrap_err().kind(), ErrorKind::NotFound);
+
+    let whole = store.delete(&[Matcher::equal("__name__", "a")], RangeMs::ALL).unwrap();
+    assert_eq!(names(&store), ["b"], "a name goes with its last sample");
+    assert_eq!(store.deletions().len(), 1);
+    drop(store);
+    let (store, _) = open_with(dir.path(), Options { undo_ms: 60_000, ..small() });
+    assert_eq!(names(&store), ["b"]);
+    let samples_before = store.stats().block_samples;
+    clock.advance(Duration::from_secs(1));
+    store.clean_deletions().unwrap();
+    assert_eq!(store.undelete(whole).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(names(&store), ["b"]);
+    assert!(store.stats().block_samples < samples_before);
+}
+
+#[test]
+fn a_snapshot_is_a_store_of_its_own() {
+    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (store, _) = open_with(dir.path(), small());
+    for second in 0..20 {
+        write(&store, vec![point(&store, &labels("a", 1), second * 1000, second as f64)]);
+        store.maintain().unwrap();
+    }
+    let to = copy.path().join("snapshot");
+    store.snapshot(&to).unwrap();
+    let before = read(&store, vec![]);
+    write(&store, vec![point(&store, &labels("b", 1), 20_000, 1.0)]);
+    store.merge_all().unwrap();
+    drop(store);
+    let (restored, _) = open_with(&to, small());
+    assert_eq!(restored.damage(), Vec::<String>::new());
+    assert_eq!(read(&restored, vec![]), before);
+    write(&restored, vec![point(&restored, &labels("c", 1), 20_000, 1.0)]);
 }

@@ -1,0 +1,104 @@
+//! The series that carry one label pair: nearly always one, a few, or very many.
+
+use roaring::RoaringBitmap;
+
+/// A set of series slots in sixteen bytes and what it needs beyond one.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Postings {
+    #[default]
+    None,
+    One(u32),
+    /// Sorted.
+    #[expect(clippy::box_collection, reason = "keeps the enum at sixteen bytes; most hold one slot")]
+    Few(Box<Vec<u32>>),
+    Many(Box<RoaringBitmap>),
+}
+
+/// Longer lists are bitmaps.
+const FEW_MAX: usize = 32;
+
+impl Postings {
+    /// Adds a slot; cheap when it is the highest.
+    pub(super) fn insert(&mut self, slot: u32) {
+        match self {
+            Postings::None => *self = Postings::One(slot),
+            Postings::One(one) if *one == slot => {}
+            Postings::One(one) => {
+                let mut both = vec![*one, slot];
+                both.sort_unstable();
+                *self = Postings::Few(Box::new(both));
+            }
+            Postings::Few(few) if few.len() < FEW_MAX => {
+                if let Err(at) = few.binary_search(&slot) {
+                    few.insert(at, slot);
+                }
+            }
+            Postings::Few(few) => {
+                let mut many: RoaringBitmap = few.iter().copied().collect();
+                many.insert(slot);
+                *self = Postings::Many(Box::new(many));
+            }
+            Postings::Many(many) => {
+                if many.try_push(slot).is_err() {
+                    many.insert(slot);
+                }
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, slot: u32) {
+        match self {
+            Postings::None => {}
+            Postings::One(one) => {
+                if *one == slot {
+                    *self = Postings::None;
+                }
+            }
+            Postings::Few(few) => {
+                if let Ok(at) = few.binary_search(&slot) {
+                    few.remove(at);
+                }
+                if few.is_empty() {
+                    *self = Postings::None;
+                }
+            }
+            Postings::Many(many) => {
+                many.remove(slot);
+                if many.is_empty() {
+                    *self = Postings::None;
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Postings::None)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Postings::None => 0,
+            Postings::One(_) => 1,
+            Postings::Few(few) => few.len() as u64,
+            Postings::Many(many) => many.len(),
+        }
+    }
+
+    pub(super) fn add_to(&self, set: &mut RoaringBitmap) {
+        match self {
+            Postings::None => {}
+            Postings::One(one) => drop(set.insert(*one)),
+            Postings::Few(few) => few.iter().for_each(|slot| drop(set.insert(*slot))),
+            Postings::Many(many) => *set |= &**many,
+        }
+    }
+
+    /// What it holds outside of itself, about.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Postings::None | Postings::One(_) => 0,
+            Postings::Few(few) => 24 + few.capacity() * 4,
+            Postings::Many(many) => many.serialized_size() + 64,
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Reading: the head and the blocks as one.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::labels::Labels;
+use model::read::{RangeMs, SeriesColumns, SeriesColumnsWanted, SeriesRequest, SeriesStream};
+use model::sample::{Exemplar, MetricMetadata, SeriesId};
+use model::{ErrorKind, Matcher, QueryContext, SeriesSource, TimestampMs};
+use rustc_hash::FxHashMap;
+
+use crate::block::{self, ReadScratch};
+use crate::columns::{Columns, TimesPool, expand_starts, join};
+use crate::delete::cut;
+use crate::error::Error;
+use crate::head::{RangeCache, Wanted};
+use crate::store::Tsdb;
+use crate::view::{OpenBlock, View};
+
+/// Where the samples of one series lie.
+struct Sources {
+    /// In the head, with the id that proves that the slot is still this series'.
+    head: Option<(u32, SeriesId)>,
+    /// Block, by its place in the view, and series in the block; oldest block first.
+    blocks: Vec<(u32, u32)>,
+}
+
+/// One query's way through the store.
+pub(super) struct Reading<'a> {
+    store: &'a Tsdb,
+    view: Arc<View>,
+    range: RangeMs,
+    cache: RangeCache,
+    scratches: Vec<ReadScratch>,
+    pool: TimesPool,
+}
+
+impl Tsdb {
+    fn begin<'a>(
+        &'a self,
+        matchers: &[Matcher],
+        range: RangeMs,
+        context: &QueryContext,
+    ) -> model::Result<(Reading<'a>, Vec<Sources>)> {
+        context.check()?;
+        let range = match self.keep_ms_max() {
+            Some(keep_ms) => {
+                let oldest = self.clock.now_ms().plus_ms(-keep_ms);
+                RangeMs { start: range.start.max(oldest), end: range.end }
+            }
+            None => range,
+        };
+        // Under one lock: a seal publishes its block before it takes samples out of the head, and
+        // waits for everybody who holds the view from before.
+        let (view, slots, ids) = {
+            let live = self.live.read();
+            let view = self.view.read().clone();
+            let slots = live.head.catalogue.select(matchers);
+            let ids: Vec<SeriesId> = slots.iter().map(|slot| live.head.id(slot)).collect();
+            (view, slots, ids)
+        };
+        let mut sources: Vec<Sources> = Vec::new();
+        let mut by_hash: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
+        let relevant: Vec<(usize, &Arc<OpenBlock>)> = view
+            .blocks
+            .iter()
+            .enumerate()
+            .filter(|(_, block)| block.is_raw() && block.overlaps(range))
+            .collect();
+        for (place, open) in relevant.iter().copied() {
+            let found = self.guard(open, open.block.select(matchers))?;
+            context.check()?;
+            for index in found {
+                if relevant.len() == 1 && slots.is_empty() {
+                    sources.push(Sources { head: None, blocks: vec![(place as u32, index)] });
+                    continue;
+                }
+                let hash = self.guard(open, open.block.fingerprint(index))?.max(1);
+                self.attach(&view, &mut sources, by_hash.entry(hash).or_default(), place, index)?;
+            }
+        }
+        let live = self.live.read();
+        for (slot, id) in slots.iter().zip(ids) {
+            if live.head.id(slot) != id {
+                continue;
+            }
+            let hash = live.head.catalogue.fingerprint_of(slot);
+            let same = by_hash.get(&hash).into_iter().flatten().copied().find(|number| {
+                let (place, index) = sources[*number as usize].blocks[0];
+                let labels = live.head.catalogue.labels(slot);
+                is_series(&view, place, index, &labels)
+            });
+            match same {
+                Some(number) => sources[number as usize].head = Some((slot, id)),
+                None => sources.push(Sources { head: Some((slot, id)), blocks: Vec::new() }),
+            }
+        }
+        drop(live);
+        let scratches = view.blocks.iter().map(|_| ReadScratch::default()).collect();
+        let cache = RangeCache::new(range);
+        let pool = TimesPool::default();
+        Ok((Reading { store: self, view, range, cache, scratches, pool }, sources))
+    }
+
+    /// Adds a series of a block to the sources of the same series, found by hash and then compared.
+    fn attach(
+        &self,
+        view: &View,
+        sources: &mut Vec<Sources>,
+        same_hash: &mut Vec<u32>,
+        place: usize,
+        index: u32,
+    ) -> model::Result<()> {
+        let place = place as u32;
+        for number in same_hash.iter() {
+            let (other_place, other_index) = sources[*number as usize].blocks[0];
+            if same_labels(view, (other_place, other_index), (place, index)) {
+                sources[*number as usize].blocks.push((place, index));
+                return Ok(());
+            }
+        }
+        same_hash.push(sources.len() as u32);
+        sources.push(Sources { head: None, blocks: vec![(place, index)] });
+        Ok(())
+    }
+
+    /// Passes a block's answer on; a corrupt block is set aside, so that the next query does without.
+    pub(super) fn guard<T>(&self, open: &OpenBlock, read: disk::Result<T>) -> model::Result<T> {
+        read.map_err(|error| {
+            let error = Error::from(error);
+            if error.kind() == ErrorKind::Corrupt {
+                self.set_aside(open.entry.number, &error.to_string());
+            }
+            error.into()
+        })
+    }
+}
+
+fn is_series(view: &View, place: u32, index: u32, labels: &Labels) -> bool {
+    let mut scratch = ReadScratch::default();
+    let open = &view.blocks[place as usize];
+    open.block.labels(index, &mut scratch).is_ok_and(|found| found == *labels)
+}
+
+fn same_labels(view: &View, a: (u32, u32), b: (u32, u32)) -> bool {
+    let mut scratch = ReadScratch::default();
+    let open = &view.blocks[a.0 as usize];
+    let Ok(labels) = open.block.labels(a.1, &mut scratch) else { return false };
+    is_series(view, b.0, b.1, &labels)
+}
+
+impl Reading<'_> {
+    /// Labels and samples of one series, or `None` if it has none in the range.
+    fn read(
+        &mut self,
+        sources: &Sources,
+        wanted: Wanted,
+    ) -> model::Result<Option<(Labels, Columns)>> {
+        let mut parts = Vec::new();
+        let mut labels: Option<Labels> = None;
+        for (place, index) in &sources.blocks {
+            let open = &self.view.blocks[*place as usize];
+            let scratch = &mut self.scratches[*place as usize];
+            let labels = match &labels {
+                Some(labels) => labels,
+                None => {
+                    let found = self.store.guard(open, open.block.labels(*index, scratch))?;
+                    labels.insert(found)
+                }
+            };
+            let wanted = block::Wanted {
+                values: wanted.values,
+                starts: wanted.starts,
+                histograms: wanted.values,
+                exemplars: wanted.exemplars,
+            };
+            let range = self.store.visible(labels, self.range);
+            let read = open.block.read(*index, range, wanted, scratch);
+            let mut part = self.store.guard(open, read)?;
+            for mask in &self.view.masks {
+                if mask.hides(open.entry.newest_seal, labels) {
+                    cut(&mut part, mask.range);
+                }
+            }
+            parts.push(part);
+        }
+        if let Some((slot, id)) = sources.head {
+            let live = self.store.live.read();
+            // A slot that was given to another series: all of this one is in blocks by now.
+            if live.head.id(slot) == id && live.head.catalogue.contains(slot) {
+                if labels.is_none() {
+                    labels = Some(live.head.catalogue.labels(slot));
+                }
+                live.head.read(slot, &mut self.cache, wanted, &mut parts);
+            }
+        }
+        let Some(labels) = labels else { return Ok(None) };
+        let visible = self.store.visible(&labels, self.range);
+        if sources.head.is_some() && visible != self.range {
+            let before = TimestampMs(visible.start.0.saturating_sub(1));
+            let hidden = RangeMs { start: self.range.start, end: before };
+            parts.iter_mut().for_each(|part| cut(part, hidden));
+        }
+        let columns = join(parts, &mut self.pool);
+        let is_empty = columns.values.is_empty()
+            && columns.histograms.is_empty()
+            && columns.exemplars.is_empty();
+        Ok((!is_empty).then_some((labels, columns)))
+    }
+
+    /// Labels of a series that has samples in the range.
+    fn read_labels(&mut self, sources: &Sources) -> model::Result<Option<Labels>> {
+        let has_rules = !self.view.masks.is_empty() || self.store.has_retention_rules();
+        let wanted = Wanted { values: true, starts: false, exemplars: false };
+        if has_rules {
+            return Ok(self.read(sources, wanted)?.map(|(labels, _)| labels));
+        }
+        for (place, index) in &sources.blocks {
+            let open = &self.view.blocks[*place as usize];
+            let scratch = &mut self.scratches[*place as usize];
+            let times = self.store.guard(open, open.block.series_times(*index, scratch))?;
+            let Some((first, last)) = times else { continue };
+            let range = self.range;
+            let (first, last) = (TimestampMs(first), TimestampMs(last));
+            if first > range.end || last < range.start {
+                continue;
+            }
+            let is_inside = range.contains(first) || range.contains(last) || {
+                let wanted = block::Wanted {
+                    values: true,
+                    starts: false,
+                    histograms: true,
+                    exemplars: false,
+                };
+                let read = open.block.read(*index, range, wanted, scratch);
+                let part = self.store.guard(open, read)?;
+                !part.values.is_empty() || !part.histograms.is_empty()
+            };
+            if is_inside {
+                return Ok(Some(self.store.guard(open, open.block.labels(*index, scratch))?));
+            }
+        }
+        let Some((slot, id)) = sources.head else { return Ok(None) };
+        let live = self.store.live.read();
+        let is_live = live.head.id(slot) == id && live.head.catalogue.contains(slot);
+        Ok((is_live && live.head.has_samples(slot, self.range))
+            .then(|| live.head.catalogue.labels(slot)))
+    }
+}
+
+impl SeriesSource for Tsdb {
+    fn select<'a>(
+        &'a self,
+        request: &SeriesRequest,
+        context: &'a QueryContext,
+    ) -> model::Result<SeriesStream<'a>> {
+        let (mut reading, sources) = self.begin(&request.matchers, request.range, context)?;
+        let SeriesColumnsWanted { samples, starts } = request.columns;
+        let wanted = Wanted { values: true, starts, exemplars: false };
+        let stream = sources.into_iter().filter_map(move |sources| {
+            let id = sources.head.map_or(SeriesId(u64::MAX), |(_, id)| id);
+            if !samples && !starts {
+                let found = context.check().and_then(|()| reading.read_labels(&sources));
+                return found.transpose().map(|labels| Ok(bare(id, labels?)));
+            }
+            let found = reading.read(&sources, wanted);
+            let (labels, columns) = match found.transpose()? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error)),
+            };
+            let count = columns.values.len() as u64;
+            let histograms = columns.histograms.len() as u64;
+            if let Err(error) = context.charge(count + histograms, count * 16) {
+                return Some(Err(error));
+            }
+            let mut out = bare(id, labels);
+            if starts {
+                out.starts_ms = expand_starts(&columns.starts, columns.values.len());
+            }
+            out.times_ms = columns.times;
+            out.values = columns.values;
+            out.histograms =
+                columns.histograms.into_iter().map(|sample| (sample.at, sample.histogram)).collect();
+            Some(Ok(out))
+        });
+        Ok(Box::new(stream.take(request.limit.unwrap_or(usize::MAX))))
+    }
+
+    fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: RangeMs,
+        context: &QueryContext,
+    ) -> model::Result<Vec<String>> {
+        let mut names = BTreeSet::new();
+        let request = SeriesRequest::labels(matchers.to_vec(), range, None);
+        for series in self.select(&request, context)? {
+            for (name, _) in series?.labels.iter() {
+                if !names.contains(name) {
+                    names.insert(name.to_owned());
+                }
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: RangeMs,
+        context: &QueryContext,
+    ) -> model::Result<Vec<String>> {
+        let mut values = BTreeSet::new();
+        let request = SeriesRequest::labels(matchers.to_vec(), range, None);
+        for series in self.select(&request, context)? {
+            let series = series?;
+            if let Some(value) = series.labels.get(name)
+                && !values.contains(value)
+            {
+                values.insert(value.to_owned());
+            }
+        }
+        Ok(values.into_iter().collect())
+    }
+
+    fn exemplars(
+        &self,
+        matchers: &[Matcher],
+        range: RangeMs,
+        context: &QueryContext,
+    ) -> model::Result<Vec<(Labels, Vec<Exemplar>)>> {
+        let (mut reading, sources) = self.begin(matchers, range, context)?;
+        let wanted = Wanted { values: false, starts: false, exemplars: true };
+        let mut found = Vec::new();
+        for sources in sources {
+            let Some((labels, columns)) = reading.read(&sources, wanted)? else { continue };
+            context.charge(columns.exemplars.len() as u64, 0)?;
+            if !columns.exemplars.is_empty() {
+                found.push((labels, columns.exemplars));
+            }
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(found)
+    }
+
+    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
+        let live = self.live.read();
+        live.head.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    }
+}
+
+fn bare(id: SeriesId, labels: Labels) -> SeriesColumns {
+    SeriesColumns {
+        id,
+        labels,
+        times_ms: Arc::default(),
+        values: Vec::new(),
+        starts_ms: Vec::new(),
+        histograms: Vec::new(),
+    }
+}
