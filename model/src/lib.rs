@@ -18,6 +18,7 @@
 //! Invariants: labels are sorted by name and hold no empty value; timestamps carry their unit in
 //! their type; nothing here reads a clock except [`clock::SystemClock`].
 
+pub mod admin;
 pub mod alert;
 pub mod clock;
 pub mod commit;
@@ -32,6 +33,7 @@ pub mod span;
 pub mod value;
 pub mod write;
 
+pub use admin::SeriesAdmin;
 pub use alert::Alert;
 pub use clock::{Clock, ManualClock, SystemClock, TimestampMs, TimestampNs};
 pub use commit::Commit;

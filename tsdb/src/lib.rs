@@ -21,6 +21,7 @@
 //! from before. File layouts: `docs/formats/`.
 
 mod block;
+mod budget;
 mod checkpoint;
 mod columns;
 mod delete;
@@ -35,4 +36,4 @@ mod xor;
 
 pub use error::{Error, Result};
 pub use options::{Options, RetentionRule};
-pub use store::{Deleted, Stats, Tsdb};
+pub use store::{Stats, Tsdb};

@@ -6,8 +6,14 @@ use model::Matcher;
 /// How the store behaves.
 #[derive(Clone)]
 pub struct Options {
-    /// Series that may be written at one time; more are refused or folded.
+    /// Series that may be written at one time; new ones beyond it are folded.
     pub series_max: usize,
+    /// Series that one metric may have; new ones beyond it are folded. 0: no budget.
+    pub series_per_metric_max: usize,
+    /// Values that one label may have; series with new ones beyond it are folded. 0: no budget.
+    pub values_per_label_max: usize,
+    /// Folded series that are told apart, so that sums stay right; more are refused.
+    pub folded_series_max: usize,
     /// Memory for the head; over it, samples are sealed early, and at twice of it writes are refused
     /// with a retryable error.
     pub memory_bytes_max: usize,
@@ -57,6 +63,9 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             series_max: 2_000_000,
+            series_per_metric_max: 1_000_000,
+            values_per_label_max: 1_000_000,
+            folded_series_max: 1_000_000,
             memory_bytes_max: 2 << 30,
             cache_bytes_max: 128 << 20,
             retention_ms: 0,

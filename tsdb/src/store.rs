@@ -1,5 +1,6 @@
 //! The store: head, journal, checkpoint and blocks behind the traits of `model`.
 
+mod admin;
 mod maintain;
 mod merge;
 mod query;
@@ -12,14 +13,16 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use disk::journal::CorruptRecord;
 use disk::{Journal, PageCache};
+use model::admin::Overflow;
 use model::labels::{Labels, METRIC_NAME};
 use model::read::RangeMs;
-use model::sample::{MetricMetadata, SeriesId};
+use model::sample::{MetricKind, MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
 use model::{Clock, Commit, SeriesSink, TimestampMs};
 use parking_lot::{Mutex, RwLock};
 
 use crate::block::fingerprint;
+use crate::budget::{self, Folds};
 use crate::delete::Mask;
 use crate::error::{Error, Result};
 use crate::head::Head;
@@ -28,7 +31,7 @@ use crate::options::Options;
 use crate::record::{self, NewSeries};
 use crate::view::{OpenBlock, View};
 
-pub use maintain::{Deleted, Stats};
+pub use maintain::Stats;
 
 /// What changes with every write, behind one lock.
 pub(crate) struct Live {
@@ -38,6 +41,15 @@ pub(crate) struct Live {
     new_metadata: Vec<(String, MetricMetadata)>,
     /// The sequence of the next record.
     pub(crate) next_sequence: u64,
+    folds: Folds,
+}
+
+impl Live {
+    fn create(&mut self, hash: u64, labels: &[(&str, &str)]) -> SeriesId {
+        let slot = self.head.create(hash, labels);
+        self.new_series.push((slot, Labels::from_pairs(labels.iter().copied())));
+        self.head.id(slot)
+    }
 }
 
 /// The time-series store.
@@ -231,8 +243,12 @@ impl SeriesSink for Tsdb {
             if let Some(slot) = live.head.catalogue.find(hash, labels) {
                 return Ok(live.head.id(slot));
             }
+            if let Some(folded) = live.folds.find(labels) {
+                return Ok(folded);
+            }
         }
-        if !labels.iter().any(|(name, value)| *name == METRIC_NAME && !value.is_empty()) {
+        let metric = labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, m)| m);
+        if metric.is_empty() {
             let labels = Labels::from_pairs(labels.iter().copied()).to_string();
             return Err(Error::NoMetricName { labels }.into());
         }
@@ -241,13 +257,13 @@ impl SeriesSink for Tsdb {
         if let Some(slot) = live.head.catalogue.find(hash, labels) {
             return Ok(live.head.id(slot));
         }
-        let is_full = live.head.catalogue.len() >= self.options.series_max;
-        if is_full || live.head.catalogue.is_full(labels) {
-            return Err(Error::SeriesLimit { limit: self.options.series_max }.into());
+        if live.head.catalogue.is_full(labels) {
+            return Err(Error::SeriesLimit { limit: live.head.catalogue.len() }.into());
         }
-        let slot = live.head.create(hash, labels);
-        live.new_series.push((slot, Labels::from_pairs(labels.iter().copied())));
-        Ok(live.head.id(slot))
+        match self.budget_reached(live, metric, labels) {
+            None => Ok(live.create(hash, labels)),
+            Some(budget) => Ok(self.fold(live, budget, metric, labels)?),
+        }
     }
 
     fn generation(&self) -> u64 {
@@ -282,16 +298,25 @@ impl SeriesSink for Tsdb {
             kept = self.timely(batch, &mut outcome);
             &kept
         };
-        let encoded = record::encode_batch(batch);
+        let is_folded = batch.points.iter().any(|point| budget::is_folded(point.series))
+            || batch.histograms.iter().any(|point| budget::is_folded(point.series));
+        let encoded = if is_folded { Vec::new() } else { record::encode_batch(batch) };
         let newest = record::newest(batch);
         let now = self.clock.now_ms().0;
         let mut live = self.live.write();
         let live = &mut *live;
-        let held_bytes = live.head.bytes();
+        let held_bytes = live.head.bytes() + live.folds.bytes();
         if held_bytes / 2 > self.options.memory_bytes_max {
             let limit_bytes = self.options.memory_bytes_max;
             return Err(Error::from(disk::Error::MakingRoom { held_bytes, limit_bytes }).into());
         }
+        let unfolded;
+        let (batch, encoded) = if is_folded {
+            unfolded = live.unfold(batch, &mut outcome);
+            (&unfolded, record::encode_batch(&unfolded))
+        } else {
+            (batch, encoded)
+        };
         let payload =
             record::with_news(live.next_sequence, &live.new_series, &live.new_metadata, encoded);
         let bytes = payload.len() as u64;
@@ -306,6 +331,135 @@ impl SeriesSink for Tsdb {
         self.written.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.written.samples.fetch_add(outcome.accepted, Ordering::Relaxed);
         Ok((outcome, commit))
+    }
+}
+
+impl Tsdb {
+    /// The budget that one more series of these labels would go over.
+    fn budget_reached(
+        &self,
+        live: &Live,
+        metric: &str,
+        labels: &[(&str, &str)],
+    ) -> Option<&'static str> {
+        let Options { series_max, series_per_metric_max, values_per_label_max, .. } = self.options;
+        let catalogue = &live.head.catalogue;
+        if catalogue.len() >= series_max {
+            return Some("total");
+        }
+        let of_metric = catalogue.series_with(METRIC_NAME, metric);
+        if series_per_metric_max > 0 && of_metric >= series_per_metric_max as u64 {
+            return Some("metric");
+        }
+        let is_over = |(name, value): &(&str, &str)| {
+            !budget::is_structural(name)
+                && catalogue.value_count(name) as usize >= values_per_label_max
+                && catalogue.series_with(name, value) == 0
+        };
+        (values_per_label_max > 0 && labels.iter().any(is_over)).then_some("label")
+    }
+
+    /// Folds a series that is one too many into another.
+    fn fold(
+        &self,
+        live: &mut Live,
+        budget: &'static str,
+        metric: &str,
+        labels: &[(&str, &str)],
+    ) -> Result<SeriesId> {
+        let limit = self.options.series_max;
+        if live.folds.len() >= self.options.folded_series_max {
+            return Err(Error::SeriesLimit { limit });
+        }
+        let now = self.clock.now_ms().0;
+        let Live { head, folds, .. } = live;
+        let values_max = self.options.values_per_label_max;
+        let hottest = |taken: &[String]| {
+            let skips = |name: &str| {
+                budget::is_structural(name) || taken.iter().any(|label| label == name)
+            };
+            // Over the budget of a label, that label is the hot one, whatever the metric.
+            let over = labels.iter().find(|(name, _)| {
+                budget == "label" && !skips(name)
+                    && head.catalogue.value_count(name) as usize >= values_max
+            });
+            match over {
+                Some((name, _)) => {
+                    Some(((*name).to_owned(), u64::from(head.catalogue.value_count(name))))
+                }
+                None => head.catalogue.hottest_label(metric, skips),
+            }
+        };
+        let Some(folded) = folds.labels_to_fold(metric, budget, now, hottest) else {
+            return Err(Error::SeriesLimit { limit });
+        };
+        let replaced: Vec<(&str, &str)> = labels
+            .iter()
+            .map(|(name, value)| {
+                let is_hot = folded.iter().any(|hot| hot == name);
+                (*name, if is_hot { budget::OVERFLOW } else { *value })
+            })
+            .collect();
+        let hash = fingerprint(replaced.iter().copied());
+        let known = live.head.catalogue.find(hash, &replaced);
+        let series = match known {
+            Some(slot) => live.head.id(slot),
+            // Folding may make some series over the budget, or it could not begin.
+            None if live.head.catalogue.len() < limit.saturating_add(limit / 10 + 1000) => {
+                live.create(hash, &replaced)
+            }
+            None => return Err(Error::SeriesLimit { limit }),
+        };
+        let stored = known.and_then(|slot| {
+            let chunk = &live.head.series.get(slot as usize)?.chunk;
+            (chunk.count > 0).then(|| f64::from_bits(chunk.xor.last))
+        });
+        let kind = live.head.metadata.get(metric).map(|metadata| metadata.kind);
+        let is_counter = match kind {
+            Some(MetricKind::Gauge) => false,
+            Some(MetricKind::Counter) => true,
+            _ => budget::looks_like_counter(metric),
+        };
+        Ok(live.folds.add(labels, series, is_counter, stored, known.is_none()))
+    }
+
+    /// Budgets that were reached, and what was folded.
+    pub fn overflows(&self) -> Vec<Overflow> {
+        self.live.read().folds.overflows()
+    }
+}
+
+impl Live {
+    /// The batch without samples of folded series, with samples of the series they are folded into.
+    fn unfold(&mut self, batch: &SeriesBatch, outcome: &mut WriteOutcome) -> SeriesBatch {
+        let mut unfolded = SeriesBatch::default();
+        let mut taken = Vec::new();
+        for point in &batch.points {
+            if !budget::is_folded(point.series) {
+                unfolded.points.push(*point);
+            } else if self.folds.take(point) {
+                outcome.accepted += 1;
+                taken.push(point.series);
+            } else {
+                outcome.refuse("unknown_series", || "a folded series was forgotten".to_owned());
+            }
+        }
+        let due = self.folds.due(taken.into_iter());
+        // They are counted when they are applied; the sender did not send them.
+        outcome.accepted = outcome.accepted.saturating_sub(due.len() as u64);
+        unfolded.points.extend(due);
+        for point in &batch.histograms {
+            if budget::is_folded(point.series) {
+                outcome.refuse("series_limit", || {
+                    "a native histogram of a series over its budget can not be folded".to_owned()
+                });
+            } else {
+                unfolded.histograms.push(point.clone());
+            }
+        }
+        let kept = batch.exemplars.iter().filter(|(id, _)| !budget::is_folded(*id));
+        unfolded.exemplars.extend(kept.cloned());
+        unfolded
     }
 }
 

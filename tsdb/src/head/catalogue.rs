@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 use model::labels::{Labels, METRIC_NAME};
 use model::{MatchOp, Matcher};
 use roaring::RoaringBitmap;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::postings::Postings;
@@ -42,6 +42,8 @@ struct Name {
     text: Box<str>,
     /// Pairs with this name, in order of their making.
     pairs: Vec<u32>,
+    /// How many of them some series has.
+    live: u32,
 }
 
 /// A label value and who has it.
@@ -151,8 +153,11 @@ impl Catalogue {
     }
 
     fn post(&mut self, pair: u32, slot: u32) {
-        let postings = &mut self.pairs[pair as usize].postings;
-        postings.insert(slot);
+        let pair = &mut self.pairs[pair as usize];
+        if pair.postings.is_empty() {
+            self.names[pair.name as usize].live += 1;
+        }
+        pair.postings.insert(slot);
         // Two bytes a slot in a bitmap, four in a list.
         self.postings_bytes += 3;
     }
@@ -162,7 +167,7 @@ impl Catalogue {
             Some(number) => *number,
             None => {
                 let number = self.names.len() as u32;
-                self.names.push(Name { text: name.into(), pairs: Vec::new() });
+                self.names.push(Name { text: name.into(), pairs: Vec::new(), live: 0 });
                 self.name_numbers.insert(name.into(), number);
                 number
             }
@@ -245,8 +250,11 @@ impl Catalogue {
         }
         let start = series.pairs_start as usize;
         for at in start..start + series.pairs_len as usize {
-            let pair = self.series_pairs[at] as usize;
-            self.pairs[pair].postings.remove(slot);
+            let pair = &mut self.pairs[self.series_pairs[at] as usize];
+            pair.postings.remove(slot);
+            if pair.postings.is_empty() {
+                self.names[pair.name as usize].live -= 1;
+            }
             self.postings_bytes = self.postings_bytes.saturating_sub(3);
         }
         self.dead_pairs += series.pairs_len as usize;
@@ -311,9 +319,47 @@ impl Catalogue {
         Labels::from_pairs(self.label_refs(slot))
     }
 
-    /// The value of a label of a live series, or the empty string.
-    pub(crate) fn value_of(&self, slot: u32, name: &str) -> &str {
-        self.label_refs(slot).find(|(other, _)| *other == name).map_or("", |(_, value)| value)
+    /// How many live series have this label value.
+    pub(crate) fn series_with(&self, name: &str, value: &str) -> u64 {
+        self.pair(name, value).map_or(0, |pair| pair.postings.len())
+    }
+
+    /// How many values of a label live series have.
+    pub(crate) fn value_count(&self, name: &str) -> u32 {
+        self.name_numbers.get(name).map_or(0, |name| self.names[*name as usize].live)
+    }
+
+    /// The label with the most values on the series of a metric, and how many; labels that `skips`
+    /// names are left out.
+    pub(crate) fn hottest_label(
+        &self,
+        metric: &str,
+        skips: impl Fn(&str) -> bool,
+    ) -> Option<(String, u64)> {
+        let mut slots = RoaringBitmap::new();
+        self.pair(METRIC_NAME, metric)?.postings.add_to(&mut slots);
+        let mut values: FxHashMap<u32, FxHashSet<u32>> = FxHashMap::default();
+        for slot in slots {
+            for pair in self.pairs_of(self.series[slot as usize]) {
+                let name = self.pairs[*pair as usize].name;
+                values.entry(name).or_default().insert(*pair);
+            }
+        }
+        values
+            .into_iter()
+            .map(|(name, values)| (&*self.names[name as usize].text, values.len() as u64))
+            .filter(|(name, _)| !skips(name))
+            .max_by(|a, b| a.1.cmp(&b.1).then_with(|| b.0.cmp(a.0)))
+            .map(|(name, count)| (name.to_owned(), count))
+    }
+
+    fn pair(&self, name: &str, value: &str) -> Option<&Pair> {
+        let name = *self.name_numbers.get(name)?;
+        let found = self.pair_table.find(pair_key(name, value), |pair| {
+            let pair = &self.pairs[*pair as usize];
+            pair.name == name && self.value(pair) == value
+        });
+        found.map(|pair| &self.pairs[*pair as usize])
     }
 
     /// The series that satisfy all matchers. Exact.
@@ -343,13 +389,8 @@ impl Catalogue {
         let mut set = RoaringBitmap::new();
         let Some(name) = self.name_numbers.get(matcher.name.as_str()) else { return set };
         if wanted && matcher.op == MatchOp::Equal {
-            let key = pair_key(*name, &matcher.value);
-            let found = self.pair_table.find(key, |pair| {
-                let pair = &self.pairs[*pair as usize];
-                pair.name == *name && self.value(pair) == matcher.value
-            });
-            if let Some(pair) = found {
-                self.pairs[*pair as usize].postings.add_to(&mut set);
+            if let Some(pair) = self.pair(&matcher.name, &matcher.value) {
+                pair.postings.add_to(&mut set);
             }
             return set;
         }
@@ -387,21 +428,6 @@ impl Catalogue {
         live.filter(|(_, series)| series.fingerprint != NO_FINGERPRINT)
             .map(|(slot, _)| slot as u32)
             .collect()
-    }
-
-    /// Names of labels that live series have.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        let is_live = |pair: &u32| !self.pairs[*pair as usize].postings.is_empty();
-        self.names.iter().filter(move |name| name.pairs.iter().any(is_live)).map(|name| &*name.text)
-    }
-
-    /// Values of a label on live series, with the number of series that have each.
-    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = (&str, u64)> {
-        let pairs = self.name_numbers.get(name).map(|name| &self.names[*name as usize].pairs);
-        pairs.into_iter().flatten().filter_map(|pair| {
-            let pair = &self.pairs[*pair as usize];
-            (!pair.postings.is_empty()).then(|| (self.value(pair), pair.postings.len()))
-        })
     }
 
     /// Bytes that postings hold, counted anew.

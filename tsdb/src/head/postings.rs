@@ -87,8 +87,10 @@ impl Postings {
     pub(super) fn add_to(&self, set: &mut RoaringBitmap) {
         match self {
             Postings::None => {}
-            Postings::One(one) => drop(set.insert(*one)),
-            Postings::Few(few) => few.iter().for_each(|slot| drop(set.insert(*slot))),
+            Postings::One(one) => {
+                set.insert(*one);
+            }
+            Postings::Few(few) => set.extend(few.iter()),
             Postings::Many(many) => *set |= &**many,
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use disk::journal::JournalStats;
 use disk::files::sync_folder;
+use model::admin::Deleted;
 use model::labels::Labels;
 use model::read::RangeMs;
 use model::{Matcher, TimestampMs};
@@ -57,19 +58,6 @@ pub struct Stats {
     pub journal: JournalStats,
 }
 
-/// A deletion that can be taken back.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Deleted {
-    /// Names it.
-    pub id: u64,
-    /// When it was made.
-    pub made_at: TimestampMs,
-    /// Which series.
-    pub matchers: Vec<Matcher>,
-    /// Which samples of them.
-    pub range: RangeMs,
-}
-
 impl Tsdb {
     /// What the store holds and did.
     pub fn stats(&self) -> Stats {
@@ -99,6 +87,20 @@ impl Tsdb {
             merged_bytes_written: load(&written.merged_bytes),
             journal: self.journal.stats(),
         }
+    }
+
+    /// Bytes of all blocks by section of the file.
+    pub(super) fn section_bytes(&self) -> Vec<(String, u64)> {
+        let view = self.view.read().clone();
+        let mut sums: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
+        for open in &view.blocks {
+            let sections = serde_json::to_value(open.entry.meta.sections).unwrap_or_default();
+            for (name, bytes) in sections.as_object().into_iter().flatten() {
+                let name = format!("block_{name}_bytes");
+                *sums.entry(name).or_default() += bytes.as_u64().unwrap_or(0);
+            }
+        }
+        sums.into_iter().collect()
     }
 
     /// Does what is due: seals windows that are over, merges blocks, writes the head down, forgets

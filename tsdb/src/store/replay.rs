@@ -6,6 +6,7 @@ use disk::{Journal, Recovery};
 use rustc_hash::FxHashSet;
 
 use crate::block::fingerprint;
+use crate::budget::Folds;
 use crate::checkpoint::{self, Resume};
 use crate::columns::HistogramSample;
 use crate::error::Result;
@@ -52,7 +53,9 @@ pub(super) fn open_head(
     let Replay { mut head, next_sequence, .. } = replay;
     head.catalogue.free_all_empty();
     head.removed.clear();
-    let live = Live { head, new_series: Vec::new(), new_metadata: Vec::new(), next_sequence };
+    let folds = Folds::new(now);
+    let (new_series, new_metadata) = (Vec::new(), Vec::new());
+    let live = Live { head, new_series, new_metadata, next_sequence, folds };
     Ok((live, journal, recovery))
 }
 

@@ -104,7 +104,7 @@ impl Tsdb {
             }
         }
         let mut live = self.live.write();
-        let Live { head, new_series, .. } = &mut *live;
+        let Live { head, new_series, folds, .. } = &mut *live;
         let through = head.window_of(range.end.0);
         let first = head.window_of(range.start.0);
         head.drop_windows(first, through);
@@ -124,6 +124,7 @@ impl Tsdb {
         let is_new = |slot: &u32| new_series.iter().any(|(new, _)| new == slot);
         let idle: Vec<u32> = idle.into_iter().filter(|slot| !is_new(slot)).collect();
         for slot in &idle {
+            folds.forget(head.id(*slot));
             head.remove(*slot);
         }
         if !idle.is_empty() {

@@ -1,0 +1,64 @@
+//! What an operator asks of the time-series store beside reading and writing.
+
+use crate::clock::TimestampMs;
+use crate::error::Result;
+use crate::matcher::Matcher;
+use crate::read::RangeMs;
+
+/// A deletion that can be taken back.
+#[derive(Debug, Clone)]
+pub struct Deleted {
+    /// Names it.
+    pub id: u64,
+    /// When it was made.
+    pub made_at: TimestampMs,
+    /// Which series.
+    pub matchers: Vec<Matcher>,
+    /// Which samples of them.
+    pub range: RangeMs,
+}
+
+/// A metric or the whole store over its budget of series: the values of one label are folded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overflow {
+    /// Which budget: `metric`, `label` or `total`.
+    pub budget: &'static str,
+    /// The metric whose series are folded.
+    pub metric: String,
+    /// The label whose values are folded: the one with the most.
+    pub label: String,
+    /// How many values it had when the budget was reached.
+    pub values: u64,
+    /// Since when.
+    pub since: TimestampMs,
+    /// Series that were folded since, as far as they are told apart.
+    pub folded_series: u64,
+}
+
+/// Operates the time-series store. Calls may take long and block the thread.
+pub trait SeriesAdmin: Send + Sync {
+    /// Seals everything in memory and merges all blocks of a day into one. Durable on return.
+    fn merge_all(&self) -> Result<()>;
+
+    /// Numbers of the store by name: sizes by section, work done. Names end in their unit.
+    fn figures(&self) -> Vec<(String, u64)>;
+
+    /// Deletes the samples that matching series have in `range` by now, and answers the id with which
+    /// the deletion can be taken back for a while. Gone from answers and durable on return.
+    fn delete(&self, matchers: &[Matcher], range: RangeMs) -> Result<u64>;
+
+    /// Takes a deletion back; `NotFound` if there is none that can be.
+    fn undelete(&self, id: u64) -> Result<()>;
+
+    /// Makes all deletions final and frees their room.
+    fn clean_deletions(&self) -> Result<()>;
+
+    /// Deletions that can be taken back, oldest first.
+    fn deletions(&self) -> Vec<Deleted>;
+
+    /// Makes a consistent copy of the store beside it, by hard links, and answers its name.
+    fn snapshot(&self) -> Result<String>;
+
+    /// Budgets that were reached, and what was folded.
+    fn overflows(&self) -> Vec<Overflow>;
+}
