@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use collector::{ConnectionOptions, Cors};
+use collector::{ConnectionOptions, Cors, DeltaTemporality, Strategy, Translation};
 use model::QueryLimits;
 use model::labels::Labels;
 
@@ -26,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) external_url: Option<String>,
     pub(crate) log_level: String,
     pub(crate) otlp: collector::Limits,
+    pub(crate) translation: Translation,
     pub(crate) connections: ConnectionOptions,
     pub(crate) cors: Cors,
     pub(crate) metrics: tsdb::Options,
@@ -93,6 +94,7 @@ impl Config {
             }
         };
         check_values(&raw)?;
+        let translation = translation(&raw)?;
         Ok(Config {
             data_dir: raw.data_dir,
             listen_grpc: listen("listen.grpc", &raw.listen.grpc)?,
@@ -106,8 +108,10 @@ impl Config {
                 body_timeout: raw.otlp.body_timeout.0,
                 attributes_max: raw.otlp.attributes_max,
                 retry_delay: raw.otlp.retry_delay.0,
-                series_cache_max: raw.otlp.series_cache_max,
+                remote_write_bytes_max: raw.remote_write.request_bytes_max.0 as usize,
+                series_cache_bytes_max: raw.otlp.series_cache_bytes_max.0 as usize,
             },
+            translation,
             connections: ConnectionOptions {
                 connections_max: raw.connections.connections_max,
                 age_max: raw.connections.max_connection_age.map(|age| age.0),
@@ -124,10 +128,20 @@ impl Config {
             },
             metrics: tsdb::Options {
                 series_max: stores.metrics.series_max,
+                series_per_metric_max: stores.metrics.series_per_metric_max,
+                values_per_label_max: stores.metrics.values_per_label_max,
+                folded_series_max: stores.metrics.folded_series_max,
                 memory_bytes_max: memory(stores.metrics.memory_bytes_max),
+                cache_bytes_max: stores.metrics.cache_bytes_max.0 as usize,
                 retention_ms: stores.metrics.retention.0.as_millis() as i64,
+                retention_bytes: stores.metrics.retention_bytes_max.0,
+                retention_rules: retention_rules(&stores.metrics.retention_rules)?,
+                undo_ms: stores.metrics.undo_window.0.as_millis() as i64,
+                idle_ms: stores.metrics.idle_seal.0.as_millis() as i64,
+                checkpoint_ms: stores.metrics.checkpoint_interval.0.as_millis() as i64,
                 future_ms_max,
                 journal: journal.clone(),
+                ..Default::default()
             },
             logs: logstore::Options {
                 memory_bytes_max: memory(stores.logs.memory_bytes_max),
@@ -160,6 +174,69 @@ impl Config {
     }
 }
 
+/// How OTLP metrics become series.
+fn translation(raw: &raw::RawConfig) -> anyhow::Result<Translation> {
+    let otlp = &raw.otlp;
+    if otlp.promote_all_resource_attributes {
+        let default = Translation::default().promote_resource_attributes;
+        let promoted = &otlp.promote_resource_attributes;
+        if !promoted.is_empty() && *promoted != default {
+            bail!(
+                "otlp.promote_resource_attributes: all attributes are promoted already \
+                 (otlp.promote_all_resource_attributes); one of both is accepted"
+            );
+        }
+    } else if !otlp.ignore_resource_attributes.is_empty() {
+        bail!(
+            "otlp.ignore_resource_attributes: needs otlp.promote_all_resource_attributes, without \
+             which only named attributes are promoted"
+        );
+    }
+    Ok(Translation {
+        strategy: one_of("otlp.translation_strategy", &otlp.translation_strategy, &Strategy::ALL)?,
+        promote_resource_attributes: otlp.promote_resource_attributes.clone(),
+        promote_all_resource_attributes: otlp.promote_all_resource_attributes,
+        ignore_resource_attributes: otlp.ignore_resource_attributes.clone(),
+        keep_identifying_resource_attributes: otlp.keep_identifying_resource_attributes,
+        promote_scope_metadata: otlp.promote_scope_metadata,
+        convert_histograms_to_nhcb: otlp.convert_histograms_to_nhcb,
+        label_name_underscore_sanitization: otlp.label_name_underscore_sanitization,
+        label_name_preserve_multiple_underscores: otlp.label_name_preserve_multiple_underscores,
+        delta_temporality: one_of(
+            "otlp.delta_temporality",
+            &otlp.delta_temporality,
+            &DeltaTemporality::ALL,
+        )?,
+        delta_max_stale: otlp.delta_max_stale.0,
+        delta_max_streams: otlp.delta_max_streams,
+        lookback: raw.query.lookback_delta.0,
+    })
+}
+
+/// What a word of the configuration stands for.
+fn one_of<T: Copy>(key: &str, word: &str, words: &[(&str, T)]) -> anyhow::Result<T> {
+    let found = words.iter().find(|(known, _)| *known == word);
+    found.map(|(_, value)| *value).with_context(|| {
+        let accepted: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
+        format!("{key}: {word:?} is unknown; {accepted:?} are accepted")
+    })
+}
+
+/// Selectors in PromQL's notation to matchers.
+fn retention_rules(raw: &[raw::RawRetentionRule]) -> anyhow::Result<Vec<tsdb::RetentionRule>> {
+    let rule = |(i, raw): (usize, &raw::RawRetentionRule)| {
+        let key = || format!("stores.metrics.retention_rules[{i}].selector");
+        let parsed = query::promql::parse(&raw.selector).with_context(key)?;
+        let query::promql::ExprKind::Selector(selector) = parsed.kind else {
+            bail!("{}: {:?} is not a selector; {{env=\"test\"}} would be one", key(), raw.selector);
+        };
+        let matchers = selector.all_matchers();
+        let keep_ms = raw.keep.0.as_millis() as i64;
+        Ok(tsdb::RetentionRule { name: raw.selector.clone(), matchers, keep_ms })
+    };
+    raw.iter().enumerate().map(rule).collect()
+}
+
 /// Refuses values with which the server could not work.
 fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
     if !logging::LEVELS.contains(&raw.log.level.as_str()) {
@@ -174,6 +251,8 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
         ("query.bytes_max", raw.query.bytes_max.0),
         ("connections.connections_max", raw.connections.connections_max as u64),
         ("otlp.request_bytes_max", raw.otlp.request_bytes_max.0),
+        ("otlp.delta_max_streams", raw.otlp.delta_max_streams as u64),
+        ("remote_write.request_bytes_max", raw.remote_write.request_bytes_max.0),
         ("otlp.attributes_max", raw.otlp.attributes_max as u64),
         ("stores.metrics.series_max", raw.stores.metrics.series_max as u64),
         ("red.label_sets_max", raw.red.label_sets_max as u64),
@@ -186,6 +265,7 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
         ("query.lookback_delta", raw.query.lookback_delta),
         ("rules.evaluation_interval", raw.rules.evaluation_interval),
         ("red.flush_interval", raw.red.flush_interval),
+        ("otlp.delta_max_stale", raw.otlp.delta_max_stale),
         ("otlp.body_timeout", raw.otlp.body_timeout),
         ("connections.keepalive_time", raw.connections.keepalive_time),
         ("connections.read_header_timeout", raw.connections.read_header_timeout),

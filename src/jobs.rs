@@ -87,8 +87,7 @@ pub(crate) async fn enforce_retention(stores: Arc<Stores>, stop: CancellationTok
         }
         let stores = stores.clone();
         let work = tokio::task::spawn_blocking(move || {
-            let results: [Result<(), String>; 3] = [
-                stores.series.enforce_retention().map_err(|e| format!("metrics: {e}")),
+            let results: [Result<(), String>; 2] = [
                 stores.logs.enforce_retention().map_err(|e| format!("logs: {e}")),
                 stores.spans.enforce_retention().map_err(|e| format!("traces: {e}")),
             ];
@@ -101,3 +100,28 @@ pub(crate) async fn enforce_retention(stores: Arc<Stores>, stop: CancellationTok
         }
     }
 }
+
+/// Lets the time-series store seal, merge and write its head down. One at a time; may take long.
+pub(crate) async fn maintain_series(stores: Arc<Stores>, stop: CancellationToken) {
+    let mut ticks = interval(RETENTION_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let series = stores.clone();
+        let work = tokio::task::spawn_blocking(move || series.series.maintain());
+        match work.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "maintenance of the metrics store failed; retrying");
+                tokio::time::sleep(MAINTENANCE_RETRY).await;
+            }
+            Err(error) => tracing::error!(%error, "maintenance of the metrics store panicked"),
+        }
+    }
+}
+
+/// How long the maintenance of a store waits after a failure, such as a full disk.
+const MAINTENANCE_RETRY: Duration = Duration::from_secs(2);

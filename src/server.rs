@@ -165,6 +165,7 @@ impl Server {
             stop_jobs.clone(),
         ));
         jobs.spawn(jobs::enforce_retention(stores.clone(), stop_jobs.clone()));
+        jobs.spawn(jobs::maintain_series(stores.clone(), stop_jobs.clone()));
 
         let sinks = Sinks {
             series: stores.series.clone(),
@@ -173,10 +174,17 @@ impl Server {
             observer: red,
         };
         let telemetry = Telemetry::register(&mut registry);
-        let receiver = Arc::new(Receiver::new(sinks, config.otlp, telemetry, clock.clone()));
+        let receiver = Arc::new(Receiver::new(
+            sinks,
+            config.otlp,
+            config.translation.clone(),
+            telemetry,
+            clock.clone(),
+        ));
         let otlp_http = collector::http_router(receiver.clone(), &config.cors);
         let state = api::ApiState {
             series: stores.series.clone(),
+            series_admin: Some(stores.series.clone()),
             logs: stores.logs.clone(),
             spans: stores.spans.clone(),
             clock,
@@ -228,6 +236,7 @@ impl Server {
         self.edges.close();
         self.edges.wait().await;
         self.stop_jobs.cancel();
+        self.stores.series.stop_maintenance();
         self.jobs.close();
         self.jobs.wait().await;
         let stores = self.stores;

@@ -30,6 +30,7 @@ mod state;
 mod alertmanager_v2;
 mod loki;
 mod management;
+mod native;
 mod prometheus;
 mod tempo;
 

@@ -3,6 +3,7 @@
 //!
 //! Every answer is the envelope `status, data, errorType, error, warnings, infos` in this order.
 
+mod admin;
 mod labels;
 mod query;
 mod result;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use model::ErrorKind;
@@ -21,6 +22,8 @@ use model::ErrorKind;
 use crate::error::Error;
 use crate::json::Json;
 use crate::state::Shared;
+
+pub(crate) use admin::{check_origin, operate};
 
 /// Routes below `/api/v1`.
 pub(crate) fn router() -> Router<Arc<Shared>> {
@@ -40,10 +43,13 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/tsdb", get(status::tsdb))
+        .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
+        .route("/admin/tsdb/clean_tombstones", post(admin::clean).put(admin::clean))
 }
 
 /// A failure in the envelope of Prometheus.
-pub(crate) struct Failure(Error);
+pub(crate) struct Failure(pub(crate) Error);
 
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {
@@ -51,7 +57,7 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-type Answer = Result<Response, Failure>;
+pub(crate) type Answer = Result<Response, Failure>;
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
@@ -83,7 +89,7 @@ impl IntoResponse for Failure {
 
 /// Remarks that go along with a result.
 #[derive(Debug, Default)]
-struct Remarks {
+pub(crate) struct Remarks {
     warnings: Vec<String>,
     infos: Vec<String>,
 }
@@ -95,7 +101,7 @@ impl Remarks {
 }
 
 /// The text of a good answer.
-fn success_text(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> String {
+pub(crate) fn success_text(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> String {
     let mut json = Json::new();
     json.raw(r#"{"status":"success","data":"#);
     data(&mut json);
@@ -110,12 +116,12 @@ fn success_text(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> String {
 }
 
 /// A good answer.
-fn json_response(text: String) -> Response {
+pub(crate) fn json_response(text: String) -> Response {
     ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// A good answer that is made at once.
-fn success(data: impl FnOnce(&mut Json)) -> Response {
+pub(crate) fn success(data: impl FnOnce(&mut Json)) -> Response {
     json_response(success_text(&Remarks::default(), data))
 }
 

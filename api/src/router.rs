@@ -11,7 +11,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use crate::state::{ApiState, Shared};
-use crate::{alertmanager_v2, loki, management, prometheus, tempo};
+use crate::{alertmanager_v2, loki, management, native, prometheus, tempo};
 
 /// A body may not be larger than this.
 const BODY_BYTES_MAX: usize = 10 << 20;
@@ -24,6 +24,7 @@ pub fn router(state: ApiState) -> Router {
         .nest("/api/v1", prometheus::router())
         .nest("/prometheus/api/v1", prometheus::router())
         .nest("/prometheus/-", management::probes())
+        .nest("/native/v1", native::router())
         .nest("/loki/api/v1", loki::router())
         .merge(tempo::router(&shared))
         .nest("/alertmanager/api/v2", alertmanager_v2::router())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Clock, LogSource, QueryLimits, SeriesSource, SpanSource};
+use model::{Clock, LogSource, QueryLimits, SeriesAdmin, SeriesSource, SpanSource};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use rules::RuleGroupStatus;
@@ -15,6 +15,8 @@ use crate::telemetry::Telemetry;
 pub struct ApiState {
     /// Metrics.
     pub series: Arc<dyn SeriesSource>,
+    /// The same store for operators, if it has a face for them.
+    pub series_admin: Option<Arc<dyn SeriesAdmin>>,
     /// Logs.
     pub logs: Arc<dyn LogSource>,
     /// Traces.

@@ -18,6 +18,7 @@ use model::TimestampNs;
 use proto::Signal;
 
 pub use moves::{Moves, NotOtlp};
+pub(crate) use random::Random;
 
 /// How many nanoseconds of log and span time one request covers.
 const WINDOW_NS: i64 = 100_000_000;

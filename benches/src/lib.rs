@@ -17,14 +17,19 @@
 //!  report    one table, one JSON line for each signal
 //!
 //!  spawn     starts a server, runs all of the above, stops the server
+//!
+//!  compare   the same bytes to our server and to other metric stores, figures side by side
+//!  record    counters of this machine, for compare to judge density by
 //! ```
 //!
 //! Invariants: the same options make the same bytes (but for the start time that they name); within
 //! a connection the samples of a series are sent in the order of their times.
 
+pub mod compare;
 pub mod corpora;
 pub mod json;
 pub mod process;
+pub mod record;
 pub mod report;
 pub mod run;
 pub mod sender;

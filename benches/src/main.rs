@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use benches::compare::{self, CompareArguments};
 use benches::process::Process;
+use benches::record::{self, RecordArguments};
 use benches::report::{self, Report};
 use benches::run::{LoadArguments, Target};
 use benches::spawn::{self, SpawnArguments};
@@ -32,6 +34,11 @@ enum Command {
         #[command(flatten)]
         load: Box<LoadArguments>,
     },
+    /// Send the same to our server and to other metric stores, and print their figures side by
+    /// side.
+    Compare(Box<CompareArguments>),
+    /// Record the counters of this machine, for the density of `compare`.
+    Record(RecordArguments),
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +87,13 @@ fn run(arguments: Arguments) -> anyhow::Result<bool> {
         .build()
         .context("start the runtime")?;
     let (is_json, reports) = match command {
+        Some(Command::Compare(arguments)) => {
+            return runtime.block_on(compare::run(&arguments, print_runs));
+        }
+        Some(Command::Record(arguments)) => {
+            runtime.block_on(record::run(&arguments))?;
+            return Ok(true);
+        }
         Some(Command::Spawn { spawn, load }) => {
             (load.json, runtime.block_on(spawn::run(&load, &spawn))?)
         }
@@ -105,6 +119,11 @@ fn print(is_json: bool, reports: &[Report]) {
     } else {
         print!("{}", report::table(reports));
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the report is the output of this command")]
+fn print_runs(runs: &[compare::Run]) {
+    println!("{}", compare::table(runs));
 }
 
 #[expect(clippy::print_stderr, reason = "the errors of this command")]

@@ -28,6 +28,8 @@ pub struct Process {
 pub struct Memory {
     /// Resident memory.
     pub resident_bytes: u64,
+    /// Of it, what is not backed by a file: page cache that is mapped does not count.
+    pub anonymous_bytes: u64,
     /// Its peak since the start, or since [`Process::reset_peak`].
     pub peak_bytes: u64,
 }
@@ -92,6 +94,27 @@ impl Process {
     }
 }
 
+/// The load average of the last minute, and the seconds that all CPUs were busy since the boot.
+///
+/// # Errors
+///
+/// When the kernel does not say.
+pub fn machine_load() -> anyhow::Result<(f64, f64)> {
+    let load = fs::read_to_string("/proc/loadavg").context("read /proc/loadavg")?;
+    let stat = fs::read_to_string("/proc/stat").context("read /proc/stat")?;
+    parse_load(&load, &stat).context("/proc/loadavg or /proc/stat has an unknown format")
+}
+
+fn parse_load(load: &str, stat: &str) -> Option<(f64, f64)> {
+    let average = load.split_ascii_whitespace().next()?.parse().ok()?;
+    let cpu = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> =
+        cpu.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are in user already.
+    let busy = ticks.iter().take(8).sum::<u64>() - ticks.get(3)? - ticks.get(4)?;
+    Some((average, busy as f64 / TICKS_PER_SECOND))
+}
+
 fn parse_stat(text: &str) -> Option<f64> {
     // The name in parentheses may hold spaces and parentheses, so fields count from the last one.
     let (_, fields) = text.rsplit_once(')')?;
@@ -106,7 +129,11 @@ fn parse_status(text: &str) -> Option<Memory> {
         let line = text.lines().find_map(|line| line.strip_prefix(key))?;
         line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|size| size * 1024)
     };
-    Some(Memory { resident_bytes: kilobytes("VmRSS:")?, peak_bytes: kilobytes("VmHWM:")? })
+    Some(Memory {
+        resident_bytes: kilobytes("VmRSS:")?,
+        anonymous_bytes: kilobytes("RssAnon:")?,
+        peak_bytes: kilobytes("VmHWM:")?,
+    })
 }
 
 /// Bytes that the files under `folder` take on disk. A file that goes while we look is not counted:
@@ -143,10 +170,19 @@ mod tests {
 
     #[test]
     fn memory_is_in_bytes() {
-        let text = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
-        let expected = Memory { resident_bytes: 1 << 20, peak_bytes: 2 << 20 };
+        let text = "Name:\tx\nVmHWM:\t 2048 kB\nVmRSS:\t 1024 kB\nRssAnon:\t 512 kB\n";
+        let expected =
+            Memory { resident_bytes: 1 << 20, anonymous_bytes: 1 << 19, peak_bytes: 2 << 20 };
         assert_eq!(parse_status(text), Some(expected));
         assert_eq!(parse_status("Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn busy_time_leaves_out_idle_and_waiting() {
+        let stat = "cpu  100 10 40 5000 60 1 2 3 7 0\ncpu0 1 2 3\n";
+        assert_eq!(parse_load("0.25 0.5 1.0 1/85 7", stat), Some((0.25, 1.56)));
+        assert_eq!(parse_load("", stat), None);
+        assert!(machine_load().is_ok());
     }
 
     #[test]

@@ -250,7 +250,11 @@ mod tests {
                 cpu_send_seconds: 4.5,
                 cpu_seconds: 5.0,
                 became_idle: true,
-                memory: Memory { resident_bytes: 100 << 20, peak_bytes: 300 << 20 },
+                memory: Memory {
+                    resident_bytes: 100 << 20,
+                    anonymous_bytes: 90 << 20,
+                    peak_bytes: 300 << 20,
+                },
             }),
             disk_bytes: Some(200 << 20),
         }

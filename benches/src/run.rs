@@ -109,7 +109,7 @@ pub struct LoadArguments {
 }
 
 /// A number with `ms`, `s`, `m` or `h`; without a unit, seconds.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let (number, seconds) = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0)]
         .into_iter()
         .find_map(|(unit, seconds)| text.strip_suffix(unit).map(|number| (number, seconds)))

@@ -179,7 +179,8 @@ impl Drop for Server {
     }
 }
 
-async fn is_ready(query: SocketAddr) -> anyhow::Result<bool> {
+/// Whether Signalbox says that it is ready.
+pub(crate) async fn is_ready(query: SocketAddr) -> anyhow::Result<bool> {
     let mut connection = Connection::open(Transport::Http, query).await?;
     let (status, _) = connection.get("/-/ready").await?;
     Ok(status == 200)
@@ -187,7 +188,7 @@ async fn is_ready(query: SocketAddr) -> anyhow::Result<bool> {
 
 /// Three addresses that were free a moment ago. Another process can take one before the server
 /// does; the server then ends, and so does the run.
-fn free_addresses() -> anyhow::Result<[SocketAddr; 3]> {
+pub(crate) fn free_addresses() -> anyhow::Result<[SocketAddr; 3]> {
     let bind = || TcpListener::bind(("127.0.0.1", 0)).context("find a free port");
     let listeners = [bind()?, bind()?, bind()?];
     let address = |listener: &TcpListener| listener.local_addr().context("find a free port");

@@ -1,11 +1,13 @@
-//! The write edge: OTLP over gRPC and HTTP, for metrics, logs and traces.
+//! The write edge: OTLP over gRPC and HTTP for metrics, logs and traces, and Prometheus remote
+//! write.
 //!
 //! **What it is.** Requests come in, are bounded before and after decompression, decoded from
 //! borrowed bytes, mapped to the batches of `model::write`, handed to the stores, and acknowledged
-//! when the stores' commits resolve. Every refused item is counted by reason and told to the sender.
+//! when the stores' commits resolve. Every refused item is counted by reason and told to the
+//! sender.
 //!
-//! **What it is not.** It keeps nothing (but a cache of series ids), evaluates nothing, and knows no
-//! store: only the sinks of `model`.
+//! **What it is not.** It keeps nothing (but a cache of series ids, and running sums of deltas where
+//! they are wanted), evaluates nothing, and knows no store: only the sinks of `model`.
 //!
 //! ```text
 //!  grpc.rs  http.rs        one framing each; body.rs reads and decompresses within limits
@@ -13,19 +15,25 @@
 //!     receiver.rs          JSON becomes protobuf; decode, append, await the commit, count, answer
 //!    /     |     \
 //!  traces logs metrics     borrowed walkers of `proto` -> SpanBatch, LogBatch, SeriesBatch
+//!                |         translation.rs says how, delta.rs adds deltas up
 //!                \
 //!          series.rs       raw bytes of a point -> series id, labels built only for new series
 //!          naming.rs       OTLP names and units -> Prometheus names
 //! ```
+//!
+//! Remote write is a door of its own (`remote_write.rs`): headers, unpacking, labels and samples to
+//! a SeriesBatch, with the limits and the in-flight budget of the receiver.
 //!
 //! Invariants: nothing is acknowledged before its commit; a request is either refused whole with a
 //! status that says whether to retry, or answered with the exact count of refused items; the memory
 //! of requests in flight is bounded by [`Limits::in_flight_bytes_max`].
 
 mod body;
+mod exposition;
 mod limits;
 mod otlp;
 mod rejection;
+mod remote_write;
 mod serve;
 mod telemetry;
 
@@ -33,6 +41,7 @@ pub use limits::Limits;
 pub use otlp::grpc::router as grpc_router;
 pub use otlp::http::{Cors, router as http_router};
 pub use otlp::receiver::{Receiver, Sinks};
+pub use otlp::translation::{DeltaTemporality, Strategy, Translation};
 pub use rejection::Rejection;
 pub use serve::{ConnectionOptions, serve};
 pub use telemetry::Telemetry;

@@ -15,8 +15,11 @@ pub struct Limits {
     pub attributes_max: usize,
     /// What a refused sender is told to wait.
     pub retry_delay: Duration,
-    /// Series ids remembered by the raw bytes of their points; the cache starts anew over it.
-    pub series_cache_max: usize,
+    /// Bytes of a remote-write request, as sent and again after decompression.
+    pub remote_write_bytes_max: usize,
+    /// Bytes of the cache that knows series by the raw bytes of their points; over it, what was not
+    /// asked for longest is forgotten.
+    pub series_cache_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -27,14 +30,15 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(60),
             attributes_max: 1000,
             retry_delay: Duration::from_secs(1),
-            series_cache_max: 4_000_000,
+            remote_write_bytes_max: 32 << 20,
+            series_cache_bytes_max: 512 << 20,
         }
     }
 }
 
 impl Limits {
-    /// What the rows of a decoded request may take in memory. Real requests need about as much as they
-    /// are long; only requests made of nothing but empty messages need many times that.
+    /// What the rows of a decoded request may take in memory. Real requests need about as much as
+    /// they are long; only requests made of nothing but empty messages need many times that.
     pub(crate) fn rows_bytes_max(&self) -> usize {
         self.request_bytes_max.saturating_mul(4)
     }

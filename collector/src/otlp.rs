@@ -1,14 +1,16 @@
 //! OTLP: two framings, one receiver, three mappings.
 
+mod delta;
 mod fields;
 pub(crate) mod grpc;
 pub(crate) mod http;
 mod logs;
-mod metrics;
+pub(crate) mod metrics;
 mod naming;
 pub(crate) mod receiver;
 mod series;
 mod traces;
+pub(crate) mod translation;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use proto::Signal;
 
+use crate::otlp::metrics::warnings::Warnings;
+use crate::remote_write::telemetry::RemoteWriteTelemetry;
+
 /// The label `signal`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct SignalLabel {
@@ -27,6 +30,12 @@ pub(crate) struct RequestLabels {
     signal: &'static str,
     transport: &'static str,
     code: &'static str,
+}
+
+/// The label `category`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CategoryLabel {
+    category: &'static str,
 }
 
 /// The label value of a signal.
@@ -49,10 +58,13 @@ pub struct Telemetry {
     wire_bytes: Family<SignalLabel, Counter>,
     decoded_bytes: Family<SignalLabel, Counter>,
     seconds: Family<SignalLabel, Histogram, fn() -> Histogram>,
+    translation_warnings: Family<CategoryLabel, Counter>,
+    pub(crate) series_cache_evictions: Counter,
     pub(crate) in_flight_bytes: Gauge,
+    pub(crate) remote_write: RemoteWriteTelemetry,
 }
 
-fn latency_histogram() -> Histogram {
+pub(crate) fn latency_histogram() -> Histogram {
     Histogram::new(exponential_buckets(0.0005, 2.0, 16))
 }
 
@@ -68,7 +80,10 @@ impl Telemetry {
             wire_bytes: Family::default(),
             decoded_bytes: Family::default(),
             seconds: Family::new_with_constructor(latency_histogram),
+            translation_warnings: Family::default(),
+            series_cache_evictions: Counter::default(),
             in_flight_bytes: Gauge::default(),
+            remote_write: RemoteWriteTelemetry::register(registry),
         };
         let t = &telemetry;
         let r = registry;
@@ -113,6 +128,16 @@ impl Telemetry {
             "Bytes of requests being worked on",
             t.in_flight_bytes.clone(),
         );
+        r.register(
+            "signalbox_otlp_translation_warnings",
+            "Oddities of metrics that were kept all the same, by category",
+            t.translation_warnings.clone(),
+        );
+        r.register(
+            "signalbox_otlp_series_cache_evictions",
+            "Generations of a shard of the series cache that were dropped to stay within its limit",
+            t.series_cache_evictions.clone(),
+        );
         telemetry
     }
 
@@ -135,6 +160,12 @@ impl Telemetry {
         for refusal in &outcome.refused {
             let labels = RefusedLabels { signal: signal_name(signal), reason: refusal.reason };
             self.refused_items.get_or_create(&labels).inc_by(refusal.count);
+        }
+    }
+
+    pub(crate) fn warnings(&self, warnings: &Warnings) {
+        for (category, count, _) in warnings.iter() {
+            self.translation_warnings.get_or_create(&CategoryLabel { category }).inc_by(count);
         }
     }
 

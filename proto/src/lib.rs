@@ -1,8 +1,9 @@
 //! The wire formats at Signalbox's edges: proto files, generated types, decoders.
 //!
-//! What it is: everything that knows how OTLP, `google.rpc.Status` and Tempo's messages look as
-//! bytes. What it is not: it opens no socket, knows no store, judges no telemetry. Whether a trace
-//! id has the right length or a metric name is acceptable is for the collector to say.
+//! What it is: everything that knows how OTLP, Prometheus remote write, `google.rpc.Status` and
+//! Tempo's messages look as bytes. What it is not: it opens no socket, knows no store, judges no
+//! telemetry. Whether a trace id has the right length or a metric name is acceptable is for the
+//! collector to say.
 //!
 //! How an export request moves through:
 //!
@@ -11,6 +12,8 @@
 //!                                               |      borrowed, lazy, no allocation
 //! JSON body --> json::decode_* --> prost types -+
 //!                                   encode to protobuf, so that one walk serves both encodings
+//!
+//! remote write ----> remote_write::{WriteRef, SymbolWriteRef}, borrowed and lazy too
 //!
 //! outcome ----> response::* --> body in the encoding of the request
 //! ```
@@ -24,6 +27,7 @@
 pub mod generated;
 pub mod json;
 pub mod otlp;
+pub mod remote_write;
 pub mod response;
 mod wire;
 

@@ -12,7 +12,7 @@ mod repeated;
 
 pub use error::{DecodeError, Problem};
 pub use repeated::Messages;
-pub(crate) use repeated::{Fixed64, Occurrences, ScalarOccurrences, Scalars};
+pub(crate) use repeated::{Fixed64, Occurrences, Scalar, ScalarOccurrences, Scalars};
 
 /// How deep groups of unknown fields may nest. proto3 has no groups, so any depth is suspicious.
 const MAX_GROUP_DEPTH: u32 = 32;
@@ -259,6 +259,22 @@ impl<'a> Reader<'a> {
             return None;
         }
         Some((std::str::from_utf8(found_text).ok()?, Reader { rest, end: self.end }))
+    }
+
+    /// Both texts, when this message is a short text under each of two one-byte keys, in this order,
+    /// and nothing else. `None` as in [`only_short_text`](Self::only_short_text).
+    #[inline]
+    pub(crate) fn two_short_texts(&self, first: u32, second: u32) -> Option<(&'a str, &'a str)> {
+        let [key, length, rest @ ..] = self.rest else { return None };
+        if u32::from(*key) != first || *length >= 0x80 {
+            return None;
+        }
+        let (one, rest) = rest.split_at_checked(usize::from(*length))?;
+        let [key, length, two @ ..] = rest else { return None };
+        if u32::from(*key) != second || *length >= 0x80 || usize::from(*length) != two.len() {
+            return None;
+        }
+        Some((std::str::from_utf8(one).ok()?, std::str::from_utf8(two).ok()?))
     }
 
     /// Skips a field the message type does not have. A field in `known` is here only because its

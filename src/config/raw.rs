@@ -42,6 +42,7 @@ keys! {
         listen: RawListen = RawListen::default(),
         connections: RawConnections = RawConnections::default(),
         otlp: RawOtlp = RawOtlp::default(),
+        remote_write: RawRemoteWrite = RawRemoteWrite::default(),
         stores: RawStores = RawStores::default(),
         query: RawQuery = RawQuery::default(),
         rules: RawRules = RawRules::default(),
@@ -86,8 +87,28 @@ keys! {
         body_timeout: Span = seconds(60),
         attributes_max: usize = 1000,
         retry_delay: Span = seconds(1),
-        series_cache_max: usize = 4_000_000,
+        series_cache_bytes_max: ByteSize = mebibytes(512),
+        translation_strategy: String = "UnderscoreEscapingWithSuffixes".to_owned(),
+        promote_resource_attributes: Vec<String> =
+            collector::Translation::default().promote_resource_attributes,
+        promote_all_resource_attributes: bool = false,
+        ignore_resource_attributes: Vec<String> = Vec::new(),
+        keep_identifying_resource_attributes: bool = false,
+        promote_scope_metadata: bool = false,
+        convert_histograms_to_nhcb: bool = false,
+        label_name_underscore_sanitization: bool = true,
+        label_name_preserve_multiple_underscores: bool = true,
+        delta_temporality: String = "keep".to_owned(),
+        delta_max_stale: Span = seconds(300),
+        delta_max_streams: usize = 1_000_000,
         cors: RawCors = RawCors::default(),
+    }
+}
+
+keys! {
+    /// The remote-write receiver.
+    RawRemoteWrite {
+        request_bytes_max: ByteSize = mebibytes(32),
     }
 }
 
@@ -124,9 +145,26 @@ keys! {
     /// The time-series store.
     RawMetricsStore {
         series_max: usize = 2_000_000,
+        series_per_metric_max: usize = 1_000_000,
+        values_per_label_max: usize = 1_000_000,
+        folded_series_max: usize = 1_000_000,
         memory_bytes_max: ByteSize = mebibytes(0),
+        cache_bytes_max: ByteSize = mebibytes(128),
         retention: Span = seconds(0),
+        retention_bytes_max: ByteSize = mebibytes(0),
+        retention_rules: Vec<RawRetentionRule> = Vec::new(),
+        undo_window: Span = seconds(24 * 3600),
+        idle_seal: Span = seconds(300),
+        checkpoint_interval: Span = seconds(45),
     }
+}
+
+/// A retention for the series that one selector matches.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRetentionRule {
+    pub(crate) selector: String,
+    pub(crate) keep: Span,
 }
 
 keys! {

@@ -21,6 +21,7 @@ fn nothing_at_all_is_a_configuration() {
         assert_eq!(config.external_url, None);
         assert_eq!(config.data_dir, Path::new("./data"));
         assert_eq!(config.otlp, collector::Limits::default());
+        assert_eq!(config.translation, collector::Translation::default());
         assert_eq!(config.connections, ConnectionOptions::default());
         assert_eq!(config.query, QueryLimits::default());
     }
@@ -60,6 +61,14 @@ fn bad_values_are_refused_with_their_path() {
     check_error("external_url: not a url", &["external_url", "http://"]);
     check_error("stores: {logs: {memory_bytes_max: 1}}", &["stores.logs.memory_bytes_max"]);
     check_error("listen: {grpc: '127.0.0.1:1', http: '127.0.0.1:1'}", &["listen", "twice"]);
+    check_error("otlp: {translation_strategy: x}", &["otlp.translation_strategy", "NoTranslation"]);
+    check_error("otlp: {delta_temporality: x}", &["otlp.delta_temporality", "cumulative"]);
+    check_error("otlp: {ignore_resource_attributes: [a]}", &["otlp.ignore_resource_attributes"]);
+    check_error(
+        "otlp: {promote_all_resource_attributes: true, promote_resource_attributes: [a]}",
+        &["otlp.promote_resource_attributes", "one of both"],
+    );
+    check_error("remote_write: {request_bytes_max: 0}", &["remote_write.request_bytes_max"]);
     check_error("a: b: c", &["line 1"]);
     check_error("alertmanager: {config_file: /nowhere}", &["alertmanager.config_file", "/nowhere"]);
 }

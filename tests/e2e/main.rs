@@ -12,6 +12,7 @@ mod durability;
 mod grafana;
 mod hostile;
 mod lifecycle;
+mod remote_write;
 mod senders;
 mod story;
 mod support;

@@ -5,21 +5,54 @@ use model::TimestampMs;
 use model::labels::Labels;
 use model::sample::{Exemplar, MetricKind, MetricMetadata, SeriesId};
 use model::write::{FloatPoint, HistogramPoint, SeriesBatch};
+use rustc_hash::FxHashSet;
 
 use crate::head::histograms::{histogram, put_histogram};
 
 /// The kind of a record: its sequence, new series, metadata, then samples.
 pub(crate) const BATCH: u8 = 2;
 
-/// A series that the journal has not seen yet: its slot and its labels.
-pub(crate) type NewSeries = (u32, Labels);
+/// Series that the journal has not seen yet, encoded: slots and labels.
+#[derive(Debug, Default)]
+pub(crate) struct NewSeries {
+    count: u64,
+    bytes: Vec<u8>,
+    slots: FxHashSet<u32>,
+}
+
+impl NewSeries {
+    pub(crate) fn push(&mut self, slot: u32, labels: &[(&str, &str)]) {
+        self.count += 1;
+        self.slots.insert(slot);
+        put_u64(&mut self.bytes, u64::from(slot));
+        put_u64(&mut self.bytes, labels.len() as u64);
+        for (name, value) in labels {
+            put_str(&mut self.bytes, name);
+            put_str(&mut self.bytes, value);
+        }
+    }
+
+    pub(crate) fn contains(&self, slot: u32) -> bool {
+        self.slots.contains(&slot)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.count = 0;
+        self.bytes.clear();
+        self.slots.clear();
+        // What a burst of new series needed is not kept.
+        self.bytes.shrink_to(64 << 10);
+        self.slots.shrink_to(1024);
+    }
+}
 
 /// What a record says.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
     /// Counts the records of the store, over restarts.
     pub(crate) sequence: u64,
-    pub(crate) series: Vec<NewSeries>,
+    /// Slots and labels.
+    pub(crate) series: Vec<(u32, Labels)>,
     pub(crate) metadata: Vec<(String, MetricMetadata)>,
     pub(crate) batch: SeriesBatch,
 }
@@ -80,21 +113,18 @@ fn slot(id: SeriesId) -> u32 {
 /// news are known only under it, and are rare.
 pub(crate) fn with_news(
     sequence: u64,
-    series: &[NewSeries],
+    series: &NewSeries,
     metadata: &[(String, MetricMetadata)],
     mut batch: Vec<u8>,
 ) -> Vec<u8> {
     batch[..SEQUENCE_BYTES].copy_from_slice(&sequence.to_le_bytes());
-    if series.is_empty() && metadata.is_empty() {
+    if series.count == 0 && metadata.is_empty() {
         return batch;
     }
-    let mut buffer = Vec::with_capacity(batch.len() + series.len() * 200 + metadata.len() * 100);
+    let mut buffer = Vec::with_capacity(batch.len() + series.bytes.len() + metadata.len() * 100 + 20);
     buffer.extend_from_slice(&batch[..SEQUENCE_BYTES]);
-    put_u64(&mut buffer, series.len() as u64);
-    for (slot, labels) in series {
-        put_u64(&mut buffer, u64::from(*slot));
-        put_labels(&mut buffer, labels);
-    }
+    put_u64(&mut buffer, series.count);
+    buffer.extend_from_slice(&series.bytes);
     put_u64(&mut buffer, metadata.len() as u64);
     for (name, metadata) in metadata {
         put_metadata(&mut buffer, name, metadata);
@@ -231,7 +261,9 @@ mod tests {
             };
             let labels = Labels::from_pairs([("__name__", "up"), ("a", "b")]);
             let metadata = vec![("up".to_owned(), MetricMetadata { kind: MetricKind::Gauge, ..Default::default() })];
-            let bytes = with_news(7, &[(1, labels.clone())], &metadata, encode_batch(&batch));
+            let mut series = NewSeries::default();
+            series.push(1, &labels.iter().collect::<Vec<_>>());
+            let bytes = with_news(7, &series, &metadata, encode_batch(&batch));
             let decoded = decode(&bytes).unwrap();
             prop_assert_eq!(decoded.sequence, 7);
             prop_assert_eq!(decoded.series, vec![(1, labels)]);

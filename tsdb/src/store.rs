@@ -36,8 +36,9 @@ pub use maintain::Stats;
 /// What changes with every write, behind one lock.
 pub(crate) struct Live {
     pub(crate) head: Head,
-    /// What the next record must say before its samples.
-    new_series: Vec<NewSeries>,
+    /// What the next record must say before its samples, encoded: a million new series at once would
+    /// be much memory otherwise.
+    new_series: NewSeries,
     new_metadata: Vec<(String, MetricMetadata)>,
     /// The sequence of the next record.
     pub(crate) next_sequence: u64,
@@ -47,7 +48,7 @@ pub(crate) struct Live {
 impl Live {
     fn create(&mut self, hash: u64, labels: &[(&str, &str)]) -> SeriesId {
         let slot = self.head.create(hash, labels);
-        self.new_series.push((slot, Labels::from_pairs(labels.iter().copied())));
+        self.new_series.push(slot, labels);
         self.head.id(slot)
     }
 }
@@ -344,6 +345,11 @@ impl Tsdb {
     ) -> Option<&'static str> {
         let Options { series_max, series_per_metric_max, values_per_label_max, .. } = self.options;
         let catalogue = &live.head.catalogue;
+        // Nothing can have more than there is.
+        let least = [series_max, series_per_metric_max, values_per_label_max];
+        if least.iter().all(|budget| *budget == 0 || catalogue.len() < *budget) {
+            return None;
+        }
         if catalogue.len() >= series_max {
             return Some("total");
         }

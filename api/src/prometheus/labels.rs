@@ -15,7 +15,7 @@ use crate::parameters::Parameters;
 use crate::state::App;
 
 /// The selectors of `match[]`; all series of any of them are meant.
-fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>> {
+pub(crate) fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>> {
     let texts = parameters.all("match[]");
     texts
         .map(|text| {
@@ -33,7 +33,7 @@ fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>> {
         .collect()
 }
 
-fn range(parameters: &Parameters) -> Result<RangeMs> {
+pub(crate) fn range(parameters: &Parameters) -> Result<RangeMs> {
     let start = parameters.time("start")?.unwrap_or(RangeMs::ALL.start);
     let end = parameters.time("end")?.unwrap_or(RangeMs::ALL.end);
     if end < start {

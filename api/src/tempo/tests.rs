@@ -173,7 +173,8 @@ fn router() -> Router {
     let engine = alertmanager::Engine::open(options, kv, clock.now_ms()).unwrap();
     crate::router(ApiState {
         series: Arc::new(query::promql::memory::MemorySeries::new()),
-        logs: Arc::new(query::logql::memory::MemoryLogs::new()),
+        series_admin: None,
+            logs: Arc::new(query::logql::memory::MemoryLogs::new()),
         spans: Arc::new(Spans(vec![orphan(), shop()])),
         clock,
         rules: Arc::new(Quiet),

@@ -304,6 +304,7 @@ impl Fixture {
         let engine = alertmanager::Engine::open(engine_options, kv, clock.now_ms()).unwrap();
         let router = api::router(ApiState {
             series,
+            series_admin: None,
             logs: Arc::new(logs.clone()),
             spans: Arc::new(NoSpans),
             clock: clock.clone(),

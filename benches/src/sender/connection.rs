@@ -59,6 +59,32 @@ impl Connection {
         Ok((status, body.to_bytes()))
     }
 
+    /// Sends `body` to `path` with these headers: the status and the body of the answer. After a
+    /// broken connection the next request finds a new one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub async fn post(
+        &mut self,
+        path: &str,
+        headers: &[(&'static str, &'static str)],
+        body: Bytes,
+    ) -> anyhow::Result<(u16, Bytes)> {
+        if self.is_closed() {
+            self.sender = connect(self.transport, self.address).await?;
+        }
+        let mut request = Request::post(path).header(HOST, self.address.to_string());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = self.respond(request.body(Full::new(body))?).await?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("read an answer: {error}"))?;
+        Ok((status, body.to_bytes()))
+    }
+
     /// Sends one request and waits for the answer. After a broken connection the next request finds
     /// a new one; the one that failed is not sent again.
     pub(super) async fn export(&mut self, plan: &Plan, body: Bytes) -> Answer {

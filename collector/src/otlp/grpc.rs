@@ -114,12 +114,12 @@ async fn export_message(
             }
         },
     };
-    let outcome = receiver
+    let exported = receiver
         .export(signal, Format::Protobuf, encoding, message, reservation)
         .await
         .map_err(|rejection| to_status(&rejection))?;
-    let rejected = i64::try_from(outcome.refused_count()).unwrap_or(i64::MAX);
-    Ok(response::partial_success_bytes(signal, rejected, &partial_message(&outcome)))
+    let rejected = i64::try_from(exported.outcome.refused_count()).unwrap_or(i64::MAX);
+    Ok(response::partial_success_bytes(signal, rejected, &partial_message(&exported)))
 }
 
 /// The one message of a unary call.

@@ -18,6 +18,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use crate::body::{self, Encoding};
 use crate::otlp::receiver::{Format, Receiver, partial_message};
 use crate::rejection::Rejection;
+use crate::remote_write;
 
 /// Which browsers may send telemetry; the Collector's keys. Without origins, none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +44,8 @@ const PATHS: [(&str, Signal); 7] = [
     ("/api/v1/otlp/v1/metrics", Signal::Metrics),
 ];
 
-/// The routes. Also served on the query port, where other senders expect them.
+/// The routes of OTLP and of remote write. Also served on the query port, where other senders expect
+/// them.
 pub fn router(receiver: Arc<Receiver>, cors: &Cors) -> Router {
     let mut router = Router::new();
     for (path, signal) in PATHS {
@@ -52,8 +54,11 @@ pub fn router(receiver: Arc<Receiver>, cors: &Cors) -> Router {
         };
         router = router.route(path, any(handler));
     }
-    let router = router.with_state(receiver);
-    if cors.allowed_origins.is_empty() { router } else { router.layer(cors_layer(cors)) }
+    let router = router.with_state(receiver.clone());
+    let router =
+        if cors.allowed_origins.is_empty() { router } else { router.layer(cors_layer(cors)) };
+    // No browser sends remote write.
+    router.merge(remote_write::http::router(receiver))
 }
 
 fn cors_layer(cors: &Cors) -> CorsLayer {
@@ -133,10 +138,10 @@ async fn export(receiver: &Receiver, signal: Signal, request: Request) -> Respon
         }
     };
     match result {
-        Ok(outcome) => {
+        Ok(exported) => {
             receiver.telemetry.request(signal, "http", "200");
-            let rejected = i64::try_from(outcome.refused_count()).unwrap_or(i64::MAX);
-            let message = partial_message(&outcome);
+            let rejected = i64::try_from(exported.outcome.refused_count()).unwrap_or(i64::MAX);
+            let message = partial_message(&exported);
             let body = match format {
                 Format::Protobuf => response::partial_success_bytes(signal, rejected, &message),
                 Format::Json => {
@@ -175,11 +180,15 @@ fn refuse(
     answer
 }
 
-fn status_label(status: StatusCode) -> &'static str {
+pub(crate) fn status_label(status: StatusCode) -> &'static str {
     match status.as_u16() {
+        200 => "200",
+        204 => "204",
         400 => "400",
         413 => "413",
         429 => "429",
+        405 => "405",
+        415 => "415",
         503 => "503",
         _ => "500",
     }
@@ -203,7 +212,7 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-fn plain(status: StatusCode, message: String) -> Response<Body> {
+pub(crate) fn plain(status: StatusCode, message: String) -> Response<Body> {
     let mut response = Response::new(Body::from(message + "\n"));
     *response.status_mut() = status;
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

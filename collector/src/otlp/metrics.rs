@@ -1,102 +1,141 @@
 //! Data points: OTLP to [`SeriesBatch`], mapped as Prometheus's own OTLP receiver maps them
-//! (names with unit and type suffixes, `job` and `instance`, `target_info`).
+//! (`storage/remote/otlptranslator/prometheusremotewrite`).
 
+mod exemplar;
 mod histogram;
 mod labels;
+mod target_info;
+pub(crate) mod warnings;
 
-use model::labels::{Labels, METRIC_NAME};
-use model::sample::{Exemplar, MetricKind, MetricMetadata, SeriesId, stale_nan};
-use model::write::{FloatPoint, HistogramPoint, SeriesBatch, WriteOutcome};
+use model::labels::METRIC_NAME;
+use model::sample::{MetricKind, MetricMetadata, SeriesId, stale_nan};
+use model::write::{FloatPoint, SeriesBatch, WriteOutcome};
 use model::{ErrorKind, SeriesSink, TimestampMs};
 use proto::otlp::{
-    Attributes, ExemplarRef, MetricDataRef, MetricRef, MetricsRef, NumberPointRef, NumberValue,
-    ResourceRef,
+    Attributes, MetricDataRef, MetricRef, MetricsRef, NumberPointRef, NumberValue, ResourceRef,
+    ScopeMetricsRef, ValueRef,
 };
+use rustc_hash::FxHashSet;
 
 use crate::limits::Limits;
-use crate::otlp::fields::{to_hex, to_text, to_time, too_many_attributes};
-use crate::otlp::naming::{label_name, metric_name};
-use crate::otlp::series::{Ids, Key, SeriesCache};
+use crate::otlp::delta::{Delta, DeltaSums};
+use crate::otlp::fields::{to_time, too_many_attributes};
+use crate::otlp::naming::{NameKind, metric_name};
+use crate::otlp::series::{KeyBuffer, SeriesCache};
+use crate::otlp::translation::{DeltaTemporality, Translation};
 use crate::rejection::Rejection;
-use labels::ResourceLabels;
+use exemplar::to_exemplar;
+use labels::{Draft, ResourceLabels, point_labels, scope_labels};
+use warnings::{EMPTY_DATA_POINTS, UNKNOWN_DATA, Warnings};
 
 /// OTLP's flag of a point that says "no value any more".
 const NO_RECORDED_VALUE: u32 = 1;
+/// OTLP's number of delta temporality.
+const DELTA: i32 = 1;
 /// OTLP's number of cumulative temporality.
 const CUMULATIVE: i32 = 2;
-/// `target_info` is written again when this much time has passed: half of PromQL's lookback.
-const TARGET_INFO_INTERVAL_MS: i64 = 150_000;
-/// Filtered attributes of an exemplar are kept up to this many characters (OpenMetrics).
-const EXEMPLAR_CHARS_MAX: usize = 128;
+
+/// What all requests share.
+#[derive(Clone, Copy)]
+pub(crate) struct Door<'m> {
+    pub(crate) sink: &'m dyn SeriesSink,
+    pub(crate) cache: &'m SeriesCache,
+    pub(crate) limits: &'m Limits,
+    pub(crate) translation: &'m Translation,
+    pub(crate) sums: &'m DeltaSums,
+    pub(crate) now: TimestampMs,
+}
 
 /// Maps one request.
 pub(crate) struct Mapper<'m> {
-    sink: &'m dyn SeriesSink,
-    cache: &'m SeriesCache,
-    limits: &'m Limits,
+    door: Door<'m>,
     accepted: model::read::RangeMs,
     generation: u64,
     batch: SeriesBatch,
     outcome: WriteOutcome,
-    scratch: Vec<u8>,
+    warnings: Warnings,
+    told_targets: FxHashSet<(SeriesId, TimestampMs)>,
+    key: KeyBuffer,
+    /// The series of the point that is being mapped.
+    ids: Vec<SeriesId>,
+    extra: Vec<u8>,
 }
 
 /// What all points of a metric share.
 struct Metric<'a, 'r> {
     metric: MetricRef<'a>,
     kind: MetricKind,
+    name_kind: NameKind,
+    temporality: i32,
     /// The Prometheus name; made when a new series needs it.
     name: Option<String>,
-    /// Hash of resource, scope and metric.
-    key: Key,
+    /// The cache's number for resource, scope and metric.
+    number: u64,
+    scope: &'r ScopeMetricsRef<'a>,
     resource: &'r mut Resource<'a>,
 }
 
 /// What all points of a resource share.
 struct Resource<'a> {
     resource: ResourceRef<'a>,
+    number: u64,
     /// Made when a new series needs them.
     labels: Option<ResourceLabels>,
-    newest: Option<TimestampMs>,
+    /// The earliest and the latest of the points that were not refused for their time.
+    times: Option<(TimestampMs, TimestampMs)>,
 }
 
 /// Why a point is refused: the reason's word and a sentence.
 type Refused = (&'static str, String);
 type Mapped<T> = Result<Result<T, Refused>, Rejection>;
 
+/// `?` on the inner result of [`Mapped`].
+macro_rules! kept {
+    ($mapped:expr) => {
+        match $mapped {
+            Ok(kept) => kept,
+            Err(refused) => return Ok(Err(refused)),
+        }
+    };
+}
+use kept;
+
 impl<'m> Mapper<'m> {
-    pub(crate) fn new(
-        sink: &'m dyn SeriesSink,
-        cache: &'m SeriesCache,
-        limits: &'m Limits,
-    ) -> Self {
+    pub(crate) fn new(door: Door<'m>) -> Self {
         Mapper {
-            sink,
-            cache,
-            limits,
-            accepted: sink.accepted_times(),
-            generation: sink.generation(),
+            door,
+            accepted: door.sink.accepted_times(),
+            generation: door.sink.generation(),
             batch: SeriesBatch::default(),
             outcome: WriteOutcome::default(),
-            scratch: Vec::new(),
+            warnings: Warnings::default(),
+            told_targets: FxHashSet::default(),
+            key: KeyBuffer::default(),
+            ids: Vec::new(),
+            extra: Vec::new(),
         }
     }
 
-    /// The batch, and an outcome that counts data points.
-    pub(crate) fn finish(self) -> (SeriesBatch, WriteOutcome) {
-        (self.batch, self.outcome)
+    /// The batch, an outcome that counts data points, and what the sender should know besides.
+    pub(crate) fn finish(self) -> (SeriesBatch, WriteOutcome, Warnings) {
+        (self.batch, self.outcome, self.warnings)
     }
 
     /// Walks a whole request.
     pub(crate) fn map(&mut self, request: MetricsRef<'_>) -> Result<(), Rejection> {
         for resource_metrics in request.resource_metrics() {
             let resource_metrics = resource_metrics?;
-            let mut resource =
-                Resource { resource: resource_metrics.resource, labels: None, newest: None };
+            let resource = resource_metrics.resource;
+            self.key.start(b'R', 0).part(resource.raw);
+            let number = self.number();
+            let mut resource = Resource { resource, number, labels: None, times: None };
             for scope_metrics in resource_metrics.scope_metrics() {
                 let scope_metrics = scope_metrics?;
+                let (raw, schema) = (scope_metrics.scope.raw, scope_metrics.schema_url.as_bytes());
+                self.key.start(b'S', resource.number).part(raw).part(schema);
+                let scope_number = self.number();
                 for metric in scope_metrics.metrics() {
-                    self.metric(metric?, scope_metrics.scope.raw, &mut resource)?;
+                    self.metric(metric?, scope_number, &scope_metrics, &mut resource)?;
                 }
             }
             self.target_info(&mut resource)?;
@@ -104,103 +143,106 @@ impl<'m> Mapper<'m> {
         Ok(())
     }
 
+    /// The cache's number for the bytes in the key buffer.
+    fn number(&mut self) -> u64 {
+        self.door.cache.number(self.key.bytes(), self.generation, &mut self.ids)
+    }
+
     fn metric<'a>(
         &mut self,
         metric: MetricRef<'a>,
-        scope_raw: &[u8],
+        scope_number: u64,
+        scope: &ScopeMetricsRef<'a>,
         resource: &mut Resource<'a>,
     ) -> Result<(), Rejection> {
-        let (kind, temporality) = match metric.data {
-            MetricDataRef::Empty => (MetricKind::Unknown, CUMULATIVE),
-            MetricDataRef::Gauge { .. } => (MetricKind::Gauge, CUMULATIVE),
+        let (kind, name_kind, temporality) = match metric.data {
+            MetricDataRef::Empty => (MetricKind::Unknown, NameKind::Other, CUMULATIVE),
+            MetricDataRef::Gauge { .. } => (gauge_kind(&metric)?, NameKind::Gauge, CUMULATIVE),
             MetricDataRef::Sum { temporality, is_monotonic: true, .. } => {
-                (MetricKind::Counter, temporality)
+                (MetricKind::Counter, NameKind::Counter, temporality)
             }
-            MetricDataRef::Sum { temporality, .. } => (MetricKind::Unknown, temporality),
+            // A sum that may fall is a gauge to Prometheus, but not a ratio.
+            MetricDataRef::Sum { temporality, .. } => {
+                (MetricKind::Gauge, NameKind::Other, temporality)
+            }
             MetricDataRef::Histogram { temporality, .. }
             | MetricDataRef::ExponentialHistogram { temporality, .. } => {
-                (MetricKind::Histogram, temporality)
+                (MetricKind::Histogram, NameKind::Other, temporality)
             }
-            MetricDataRef::Summary { .. } => (MetricKind::Summary, CUMULATIVE),
+            MetricDataRef::Summary { .. } => (MetricKind::Summary, NameKind::Other, CUMULATIVE),
         };
-        self.scratch.clear();
-        for part in
-            [resource.resource.raw, scope_raw, metric.name.as_bytes(), metric.unit.as_bytes()]
-        {
-            put_part(&mut self.scratch, part);
-        }
-        self.scratch.push(kind as u8);
-        let key = Key::of(&self.scratch);
-        let mut metric = Metric { metric, kind, name: None, key, resource };
-        match metric.metric.data {
-            MetricDataRef::Empty => {}
+        let keeps_deltas = self.door.translation.delta_temporality == DeltaTemporality::Keep;
+        // Prometheus tells deltas that it keeps as of unknown kind; it has no better word for them.
+        let is_kept_delta = temporality == DELTA && keeps_deltas;
+        let kind = if is_kept_delta { MetricKind::Unknown } else { kind };
+        self.key.start(b'M', scope_number).part(metric.name.as_bytes());
+        self.key.part(metric.unit.as_bytes());
+        self.key.part(&[kind as u8, name_kind as u8, temporality as u8]);
+        let number = self.number();
+        let mut shared =
+            Metric { metric, kind, name_kind, temporality, name: None, number, scope, resource };
+        let m = &mut shared;
+        let count = match metric.data {
+            MetricDataRef::Empty => {
+                let name = metric.name;
+                self.warnings.warn(UNKNOWN_DATA, || {
+                    format!("metric {name:?} has no data, or data of a kind that is not known")
+                });
+                return Ok(());
+            }
             MetricDataRef::Gauge { points } | MetricDataRef::Sum { points, .. } => {
-                for point in points {
-                    let point = point?;
-                    self.point(&mut metric, temporality, |mapper, metric| {
-                        mapper.number(metric, &point)
-                    })?;
-                }
+                self.points(m, points, |mapper, m, point| mapper.number_point(m, point))?
             }
             MetricDataRef::Histogram { points, .. } => {
-                for point in points {
-                    let point = point?;
-                    self.point(&mut metric, temporality, |mapper, metric| {
-                        mapper.histogram(metric, &point)
-                    })?;
-                }
+                self.points(m, points, |mapper, m, point| mapper.histogram(m, point))?
             }
             MetricDataRef::ExponentialHistogram { points, .. } => {
-                for point in points {
-                    let point = point?;
-                    self.point(&mut metric, temporality, |mapper, metric| {
-                        mapper.exponential(metric, &point)
-                    })?;
-                }
+                self.points(m, points, |mapper, m, point| mapper.exponential(m, point))?
             }
             MetricDataRef::Summary { points } => {
-                for point in points {
-                    let point = point?;
-                    self.point(&mut metric, temporality, |mapper, metric| {
-                        mapper.summary(metric, &point)
-                    })?;
-                }
+                self.points(m, points, |mapper, m, point| mapper.summary(m, point))?
             }
+        };
+        if count == 0 {
+            let name = metric.name;
+            self.warnings.warn(EMPTY_DATA_POINTS, || {
+                format!("metric {name:?} has no data points and is dropped")
+            });
         }
         Ok(())
     }
 
-    /// Maps one data point and counts it.
-    fn point<'a, 'r>(
+    /// Maps the points of a metric, counts them, and says how many there were.
+    fn points<'a, 'r, P>(
         &mut self,
         metric: &mut Metric<'a, 'r>,
-        temporality: i32,
-        map: impl FnOnce(&mut Self, &mut Metric<'a, 'r>) -> Mapped<()>,
-    ) -> Result<(), Rejection> {
-        let mapped = match temporality {
-            CUMULATIVE => map(self, metric)?,
-            1 => Err((
-                "delta_temporality",
-                "delta temporality is not supported yet; set the exporter's temporality \
-                 preference to cumulative"
-                    .to_owned(),
-            )),
-            other => Err((
-                "temporality_unspecified",
-                format!("aggregation temporality {other} is unknown; 2 (cumulative) is accepted"),
-            )),
-        };
-        match mapped {
-            Ok(()) => self.outcome.accepted += 1,
-            Err((reason, example)) => {
-                let name = metric.metric.name;
-                self.outcome.refuse(reason, || format!("metric {name:?}: {example}"));
+        points: impl Iterator<Item = Result<P, proto::DecodeError>>,
+        map: impl Fn(&mut Self, &mut Metric<'a, 'r>, &P) -> Mapped<()>,
+    ) -> Result<usize, Rejection> {
+        let mut count = 0;
+        for point in points {
+            let point = point?;
+            count += 1;
+            let mapped = match metric.temporality {
+                CUMULATIVE | DELTA => map(self, metric, &point)?,
+                other => Err((
+                    "temporality_unspecified",
+                    format!("aggregation temporality {other} is unknown; 1 and 2 are accepted"),
+                )),
+            };
+            match mapped {
+                Ok(()) => self.outcome.accepted += 1,
+                Err((reason, example)) => {
+                    let name = metric.metric.name;
+                    self.outcome.refuse(reason, || format!("metric {name:?}: {example}"));
+                }
             }
         }
-        Ok(())
+        Ok(count)
     }
 
     /// The time and start time of a point, in milliseconds.
+    #[inline]
     fn times(
         &self,
         resource: &mut Resource<'_>,
@@ -219,112 +261,94 @@ impl<'m> Mapper<'m> {
         if at > self.accepted.end {
             return Err(("too_far_in_future", format!("the time {at} is too far in the future")));
         }
-        resource.newest = resource.newest.max(Some(at));
+        let (earliest, latest) = resource.times.unwrap_or((at, at));
+        resource.times = Some((earliest.min(at), latest.max(at)));
         Ok((at, start.to_ms()))
     }
 
-    fn number(&mut self, metric: &mut Metric<'_, '_>, point: &NumberPointRef<'_>) -> Mapped<()> {
+    fn number_point(
+        &mut self,
+        metric: &mut Metric<'_, '_>,
+        point: &NumberPointRef<'_>,
+    ) -> Mapped<()> {
         let times = self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano);
-        let (at, start) = match times {
-            Ok(times) => times,
-            Err(refused) => return Ok(Err(refused)),
-        };
+        let (at, start) = kept!(times);
         let value = match (point.flags & NO_RECORDED_VALUE != 0, point.value) {
             (true, _) => stale_nan(),
             (false, Some(NumberValue::Int(value))) => value as f64,
             (false, Some(NumberValue::Double(value))) => value,
             (false, None) => return Ok(Err(("no_value", "a data point has no value".to_owned()))),
         };
-        let key = self.point_key(metric.key, &[], |feed| point.for_each_attribute_raw(feed));
-        let series = match self.cache.get(key, self.generation) {
-            Some(Ids::One(series)) => series,
-            _ => {
-                let labels = match self.labels(metric, point.attributes())? {
-                    Ok(labels) => labels,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                let name = metric.name();
-                let series = match self.series(&labels, &name, None)? {
-                    Ok(series) => series,
-                    Err(refused) => return Ok(Err(refused)),
-                };
-                self.describe(metric, &name);
-                self.cache.put(key, self.generation, Ids::One(series));
-                series
-            }
-        };
-        self.batch.points.push(FloatPoint { series, at, start, value });
-        if metric.kind == MetricKind::Counter {
-            for exemplar in point.exemplars() {
-                if let Some(exemplar) = to_exemplar(&exemplar?)? {
-                    self.batch.exemplars.push((series, exemplar));
-                }
-            }
+        self.extra.clear();
+        if !self.known(metric, |feed| point.for_each_attribute_raw(feed)) {
+            let labels = kept!(self.labels(metric, point.attributes())?);
+            kept!(self.one_series(metric, &labels)?);
+        }
+        let series = self.ids[0];
+        kept!(self.push_float(metric, series, at, start, value));
+        // Prometheus has exemplars of counters only.
+        if metric.name_kind == NameKind::Counter {
+            self.exemplars(point.exemplars(), |_| series)?;
         }
         Ok(Ok(()))
     }
 
-    /// Hashes a point: `extra` is what distinguishes its series beside the attributes.
-    fn point_key<'a>(
+    /// Whether the series of a point are known; they are then in `self.ids`, and otherwise what
+    /// names the point is in the key buffer. `self.extra` is what tells its series apart beside the
+    /// attributes.
+    #[inline]
+    fn known<'a>(
         &mut self,
-        metric: Key,
-        extra: &[u8],
+        metric: &Metric<'_, '_>,
         attributes: impl FnOnce(&mut dyn FnMut(&'a [u8])),
-    ) -> Key {
-        let scratch = &mut self.scratch;
-        scratch.clear();
-        scratch.extend_from_slice(&metric.bytes());
-        put_part(scratch, extra);
-        attributes(&mut |raw| put_part(scratch, raw));
-        Key::of(scratch)
+    ) -> bool {
+        let key = &mut self.key;
+        key.start(b'P', metric.number).part(&self.extra);
+        attributes(&mut |raw| {
+            key.part(raw);
+        });
+        self.door.cache.get(key.bytes(), self.generation, &mut self.ids)
+    }
+
+    /// Remembers `self.ids` as the series of the point in the key buffer, and describes its metric.
+    fn remember(&mut self, metric: &Metric<'_, '_>, name: &str) {
+        self.door.cache.put(self.key.bytes(), self.generation, &self.ids);
+        let metadata = MetricMetadata {
+            kind: metric.kind,
+            help: metric.metric.description.to_owned(),
+            unit: metric.metric.unit.to_owned(),
+        };
+        self.door.sink.describe(name, &metadata);
+    }
+
+    /// Looks up the one series of a point, and remembers it.
+    fn one_series(&mut self, metric: &mut Metric<'_, '_>, labels: &Draft) -> Mapped<()> {
+        let name = metric.name(self.door.translation);
+        let series = kept!(self.series(labels, &name, None)?);
+        self.ids.clear();
+        self.ids.push(series);
+        self.remember(metric, &name);
+        Ok(Ok(()))
     }
 
     /// The labels of a new series without its name.
-    fn labels(
-        &mut self,
-        metric: &mut Metric<'_, '_>,
-        attributes: Attributes<'_>,
-    ) -> Mapped<Vec<(String, String)>> {
-        if metric.name().is_empty() {
+    fn labels(&mut self, metric: &mut Metric<'_, '_>, own: Attributes<'_>) -> Mapped<Draft> {
+        let translation = self.door.translation;
+        if metric.name(translation).is_empty() {
             let example = "nothing of the name is left when it is made a Prometheus name";
             return Ok(Err(("bad_metric_name", example.to_owned())));
         }
-        let resource = metric.resource.labels()?;
-        let mut own = Vec::new();
-        for attribute in attributes {
-            let attribute = attribute?;
-            own.push((attribute.key, to_text(attribute.value)?.into_owned()));
-        }
-        let count = own.len().max(resource.attribute_count);
-        if count > self.limits.attributes_max {
-            let limit = self.limits.attributes_max;
+        let limit = self.door.limits.attributes_max;
+        let scope = scope_labels(metric.scope, translation, limit)?;
+        let resource = metric.resource.labels(translation, limit)?;
+        let labels = point_labels(own, resource, &scope, translation, limit, &mut self.warnings)?;
+        let mut labels = kept!(labels.map_err(|count| {
             let example = too_many_attributes("a data point or its resource", count, limit);
-            return Ok(Err(("too_many_attributes", example)));
-        }
-        // Values whose names collide are joined in order of the original keys.
-        own.sort_by(|a, b| a.0.cmp(b.0));
-        let mut labels: Vec<(String, String)> = Vec::new();
-        for (key, value) in own {
-            let name = label_name(key);
-            if name.is_empty() || name == METRIC_NAME {
-                continue;
-            }
-            match labels.iter_mut().find(|(other, _)| *other == name) {
-                Some((_, joined)) => {
-                    joined.push(';');
-                    joined.push_str(&value);
-                }
-                None => labels.push((name.into_owned(), value)),
-            }
-        }
-        for (name, value) in &resource.promoted {
-            if !labels.iter().any(|(other, _)| other == name) {
-                labels.push((name.clone(), value.clone()));
-            }
-        }
-        for (name, value) in &resource.identity {
-            labels.retain(|(other, _)| other != name);
-            labels.push((name.clone(), value.clone()));
+            ("too_many_attributes", example)
+        }));
+        if metric.is_kept_delta(translation) {
+            let (name, value) = DeltaTemporality::LABEL;
+            labels.set(name, value);
         }
         Ok(Ok(labels))
     }
@@ -332,125 +356,103 @@ impl<'m> Mapper<'m> {
     /// The series `name` with these labels and one more.
     fn series(
         &mut self,
-        labels: &[(String, String)],
+        labels: &Draft,
         name: &str,
         extra: Option<(&str, &str)>,
     ) -> Mapped<SeriesId> {
-        let pairs = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let labels = Labels::from_pairs(pairs.chain(extra).chain([(METRIC_NAME, name)]));
-        match self.sink.series(&labels) {
+        let own = labels.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let own = own.filter(|(name, value)| {
+            !value.is_empty() && extra.is_none_or(|(extra, _)| extra != *name)
+        });
+        let mut pairs: Vec<(&str, &str)> = own.chain(extra).chain([(METRIC_NAME, name)]).collect();
+        pairs.sort_unstable();
+        match self.door.sink.series_of(&pairs) {
             Ok(series) => Ok(Ok(series)),
             Err(error) => match error.kind() {
                 ErrorKind::Exhausted => Ok(Err(("series_limit", error.to_string()))),
                 ErrorKind::BadRequest => Ok(Err(("bad_labels", error.to_string()))),
-                _ => Err(Rejection::from_store(&error, self.limits.retry_delay)),
+                _ => Err(Rejection::from_store(&error, self.door.limits.retry_delay)),
             },
         }
     }
 
-    fn describe(&self, metric: &Metric<'_, '_>, name: &str) {
-        let kind = match metric.kind {
-            // A sum that may fall is a gauge to Prometheus.
-            MetricKind::Unknown => MetricKind::Gauge,
-            kind => kind,
-        };
-        let metadata = MetricMetadata {
-            kind,
-            help: metric.metric.description.to_owned(),
-            unit: metric.metric.unit.to_owned(),
-        };
-        self.sink.describe(name, &metadata);
-    }
-
-    /// Writes `target_info` with the resource's other attributes, now and then.
-    fn target_info(&mut self, resource: &mut Resource<'_>) -> Result<(), Rejection> {
-        let Some(at) = resource.newest else { return Ok(()) };
-        let key = Key::of(resource.resource.raw);
-        let known = self.cache.target_info(key, self.generation);
-        if known.is_some_and(|(_, last)| (last - at.0).abs() < TARGET_INFO_INTERVAL_MS) {
-            return Ok(());
+    /// Appends one sample; a delta is added up first, where that is wanted.
+    #[inline]
+    fn push_float(
+        &mut self,
+        metric: &Metric<'_, '_>,
+        series: SeriesId,
+        at: TimestampMs,
+        start: TimestampMs,
+        value: f64,
+    ) -> Result<(), Refused> {
+        let (mut start, mut value) = (start, value);
+        if metric.is_summed(self.door.translation) && !model::sample::is_stale(value) {
+            let delta = Delta { series, start, at, value: &value };
+            (start, value) = self.door.sums.add(delta, self.door.now)?;
         }
-        let series = match known {
-            Some((series, _)) => series,
-            None => {
-                let labels = resource.labels()?;
-                if labels.other.is_empty() || labels.identity.is_empty() {
-                    return Ok(());
-                }
-                let mut all = labels.other.clone();
-                all.retain(|(name, _)| !labels.identity.iter().any(|(other, _)| other == name));
-                all.extend(labels.identity.iter().cloned());
-                // A full store refuses it as it refuses the points; nobody sent it, so nobody is
-                // told.
-                let Ok(series) = self.series(&all, "target_info", None)? else { return Ok(()) };
-                let metadata = MetricMetadata {
-                    kind: MetricKind::Gauge,
-                    help: "Target metadata".to_owned(),
-                    unit: String::new(),
-                };
-                self.sink.describe("target_info", &metadata);
-                series
-            }
-        };
-        self.cache.put_target_info(key, self.generation, series, at.0);
-        let start = model::write::NO_START;
-        self.batch.points.push(FloatPoint { series, at, start, value: 1.0 });
+        self.batch.points.push(FloatPoint { series, at, start, value });
         Ok(())
     }
 
-    fn push_float(&mut self, series: SeriesId, at: TimestampMs, start: TimestampMs, value: f64) {
-        self.batch.points.push(FloatPoint { series, at, start, value });
-    }
-
-    fn push_histogram(&mut self, point: HistogramPoint) {
-        self.batch.histograms.push(point);
+    /// Keeps exemplars of a point, each with the series that `series_of` its value names.
+    fn exemplars<'a>(
+        &mut self,
+        exemplars: impl Iterator<Item = Result<proto::otlp::ExemplarRef<'a>, proto::DecodeError>>,
+        series_of: impl Fn(f64) -> SeriesId,
+    ) -> Result<(), Rejection> {
+        for exemplar in exemplars {
+            if let Some(exemplar) = to_exemplar(&exemplar?, self.door.translation)? {
+                self.batch.exemplars.push((series_of(exemplar.value), exemplar));
+            }
+        }
+        Ok(())
     }
 }
 
 impl Metric<'_, '_> {
-    fn name(&mut self) -> String {
+    fn name(&mut self, translation: &Translation) -> String {
         let MetricRef { name, unit, .. } = self.metric;
-        self.name.get_or_insert_with(|| metric_name(name, unit, self.kind)).clone()
+        let built = || metric_name(name, unit, self.name_kind, translation).unwrap_or_default();
+        self.name.get_or_insert_with(built).clone()
+    }
+
+    fn is_kept_delta(&self, translation: &Translation) -> bool {
+        self.temporality == DELTA && translation.delta_temporality == DeltaTemporality::Keep
+    }
+
+    fn is_summed(&self, translation: &Translation) -> bool {
+        self.temporality == DELTA && translation.delta_temporality == DeltaTemporality::Cumulative
     }
 }
 
 impl<'a> Resource<'a> {
-    fn labels(&mut self) -> Result<&ResourceLabels, Rejection> {
-        match self.labels {
-            Some(ref labels) => Ok(labels),
-            None => Ok(self.labels.insert(ResourceLabels::of(self.resource)?)),
+    fn labels(
+        &mut self,
+        translation: &Translation,
+        attributes_max: usize,
+    ) -> Result<&ResourceLabels, Rejection> {
+        if self.labels.is_none() {
+            let labels = ResourceLabels::of(self.resource, translation, attributes_max)?;
+            self.labels = Some(labels);
         }
+        Ok(self.labels.get_or_insert_default())
     }
 }
 
-/// A length and the bytes, so that no two sequences of parts look the same.
-fn put_part(buffer: &mut Vec<u8>, part: &[u8]) {
-    buffer.extend_from_slice(&(part.len() as u32).to_le_bytes());
-    buffer.extend_from_slice(part);
-}
-
-/// An exemplar with its trace; `None` if it has no value or no time.
-fn to_exemplar(exemplar: &ExemplarRef<'_>) -> Result<Option<Exemplar>, Rejection> {
-    let value = match exemplar.value {
-        Some(NumberValue::Int(value)) => value as f64,
-        Some(NumberValue::Double(value)) => value,
-        None => return Ok(None),
-    };
-    let Some(at) = to_time(exemplar.time_unix_nano) else { return Ok(None) };
-    let mut labels: Vec<(String, String)> = Vec::new();
-    for attribute in exemplar.filtered_attributes() {
+/// What a gauge is by the metadata that a translation from Prometheus noted
+/// (opentelemetry-specification, `compatibility/prometheus_and_openmetrics.md`).
+fn gauge_kind(metric: &MetricRef<'_>) -> Result<MetricKind, Rejection> {
+    for attribute in metric.metadata() {
         let attribute = attribute?;
-        labels
-            .push((label_name(attribute.key).into_owned(), to_text(attribute.value)?.into_owned()));
-    }
-    let chars: usize = labels.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum();
-    if chars > EXEMPLAR_CHARS_MAX {
-        labels.clear();
-    }
-    for (name, id) in [("trace_id", exemplar.trace_id), ("span_id", exemplar.span_id)] {
-        if !id.is_empty() {
-            labels.push((name.to_owned(), to_hex(id)));
+        if let ("prometheus.type", ValueRef::Str(kind)) = (attribute.key, attribute.value) {
+            return Ok(match kind {
+                "unknown" => MetricKind::Unknown,
+                "info" => MetricKind::Info,
+                "stateset" => MetricKind::StateSet,
+                _ => MetricKind::Gauge,
+            });
         }
     }
-    Ok(Some(Exemplar { labels: Labels::from_pairs(labels), value, at: at.to_ms() }))
+    Ok(MetricKind::Gauge)
 }

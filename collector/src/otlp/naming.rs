@@ -1,50 +1,133 @@
-//! OTLP names and units to Prometheus names: the default strategy, underscores with suffixes
-//! (prometheus/otlptranslator `metric_namer.go`, `label_namer.go`, `unit_namer`).
+//! OTLP names and units to Prometheus names, under each of the four strategies
+//! (prometheus/otlptranslator 1.0: `metric_namer.go`, `label_namer.go`, `unit_namer.go`).
+//!
+//! Where its tables differ from those of the OpenTelemetry specification (`tibibytes`, `KBy`), they
+//! win: dashboards are written for what Prometheus stores.
 
 use std::borrow::Cow;
 
-use model::sample::MetricKind;
+use crate::otlp::translation::Translation;
 
-/// The metric name with unit and type suffixes; empty if nothing of the name is left. A sum that may
-/// fall is [`MetricKind::Unknown`] here: it gets neither suffix.
-pub(crate) fn metric_name(name: &str, unit: &str, kind: MetricKind) -> String {
-    let is_counter = kind == MetricKind::Counter;
-    let is_gauge = kind == MetricKind::Gauge;
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == ':';
+/// What a metric's name depends on beside its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NameKind {
+    /// A monotonic sum.
+    Counter,
+    /// A gauge.
+    Gauge,
+    /// Any other.
+    Other,
+}
+
+/// The metric name; `None` if nothing is left of it.
+pub(crate) fn metric_name(
+    name: &str,
+    unit: &str,
+    kind: NameKind,
+    translation: &Translation,
+) -> Option<String> {
+    let strategy = translation.strategy;
+    let built = match (strategy.escapes(), strategy.adds_suffixes()) {
+        (true, true) => suffixed_name(name, unit, kind),
+        (true, false) => escaped_name(name),
+        (false, true) => utf8_name(name, unit, kind),
+        (false, false) => name.to_owned(),
+    };
+    if built.is_empty() {
+        return None;
+    }
+    let is_blank = strategy.escapes() && built != name && built.bytes().all(|b| b == b'_');
+    (!is_blank).then_some(built)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == ':'
+}
+
+fn with_leading_underscore(mut name: String) -> String {
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        name.insert(0, '_');
+    }
+    name
+}
+
+/// Words joined by single underscores, with unit and type at the end unless they are there already.
+fn suffixed_name(name: &str, unit: &str, kind: NameKind) -> String {
     let mut tokens: Vec<&str> = name.split(|c| !is_word(c)).filter(|t| !t.is_empty()).collect();
     let (main, per) = unit_words(unit);
-    for word in [main, per].into_iter().flatten().flat_map(split_words).collect::<Vec<_>>() {
-        if !tokens.contains(&word) {
-            tokens.push(word);
-        }
+    let (mut main, per) = (clean_unit(&main), clean_unit(&per));
+    let mut per = if per == "per_" { "" } else { per.strip_suffix('_').unwrap_or(&per) };
+    if tokens.contains(&main.as_str()) {
+        main.clear();
+    }
+    if tokens.contains(&per) {
+        per = "";
+    }
+    let main = if per.is_empty() { &*main } else { main.strip_suffix('_').unwrap_or(&main) };
+    tokens.extend([main, per].into_iter().filter(|word| !word.is_empty()));
+    let mut end_with = |word| {
+        tokens.retain(|token| *token != word);
+        tokens.push(word);
+    };
+    if kind == NameKind::Counter {
+        end_with("total");
+    }
+    // Senders give counts of things the unit 1 too, so that only gauges are taken for ratios.
+    if unit == "1" && kind == NameKind::Gauge {
+        end_with("ratio");
+    }
+    with_leading_underscore(tokens.join("_"))
+}
+
+/// Each run of other characters is one underscore; underscores of the name stay.
+fn escaped_name(name: &str) -> String {
+    let parts = name.split(|c| !is_word(c) && c != '_').filter(|part| !part.is_empty());
+    with_leading_underscore(parts.collect::<Vec<_>>().join("_"))
+}
+
+/// The name as it is with unit and type at its end, in this order.
+fn utf8_name(name: &str, unit: &str, kind: NameKind) -> String {
+    let mut name = name;
+    let (is_ratio, is_counter) =
+        (unit == "1" && kind == NameKind::Gauge, kind == NameKind::Counter);
+    if is_ratio {
+        name = trim_suffix(name, "ratio");
     }
     if is_counter {
-        tokens.retain(|token| *token != "total");
-        tokens.push("total");
+        name = trim_suffix(name, "total");
     }
-    if unit == "1" && is_gauge {
-        tokens.retain(|token| *token != "ratio");
-        tokens.push("ratio");
+    let (main, per) = unit_words(unit);
+    if !per.is_empty() {
+        name = trim_suffix(name, &per);
     }
-    let mut joined = tokens.join("_");
-    if joined.starts_with(|c: char| c.is_ascii_digit()) {
-        joined.insert(0, '_');
+    let mut built = name.to_owned();
+    let mut add = |word: &str| {
+        built.push('_');
+        built.push_str(word);
+    };
+    if !main.is_empty() && !name.ends_with(&*main) {
+        add(&main);
     }
-    joined
+    if !per.is_empty() {
+        add(&per);
+    }
+    if is_counter {
+        add("total");
+    }
+    if is_ratio {
+        add("ratio");
+    }
+    built
 }
 
-/// `per_second` is two tokens, `meters` is one.
-fn split_words(words: UnitWords<'_>) -> Vec<&str> {
-    match words {
-        UnitWords::Main(word) => vec![word],
-        UnitWords::Per(word) => vec!["per", word],
+/// Cuts a suffix and the character before it, which is taken for a delimiter.
+fn trim_suffix<'a>(name: &'a str, suffix: &str) -> &'a str {
+    let Some(rest) = name.strip_suffix(suffix) else { return name };
+    let mut chars = rest.chars();
+    match (chars.next_back(), chars.as_str()) {
+        (Some(_), left) if !left.is_empty() => left,
+        _ => name,
     }
-}
-
-#[derive(Clone, Copy)]
-enum UnitWords<'a> {
-    Main(&'a str),
-    Per(&'a str),
 }
 
 const UNITS: [(&str, &str); 26] = [
@@ -86,83 +169,79 @@ const PER_UNITS: [(&str, &str); 7] = [
     ("y", "year"),
 ];
 
-/// The words of a unit such as `By/s`; parts with braces are dropped, unknown units are kept if they
-/// are clean words.
-fn unit_words(unit: &str) -> (Option<UnitWords<'_>>, Option<UnitWords<'_>>) {
+/// The words of a unit such as `By/s`: `bytes` and `per_second`. A part with braces is a remark and
+/// dropped, an unknown one is kept.
+fn unit_words(unit: &str) -> (Cow<'_, str>, Cow<'_, str>) {
     let mut parts = unit.splitn(2, '/');
-    let main = parts.next().unwrap_or_default().trim();
-    let per = parts.next().unwrap_or_default().trim();
-    let word = |part: &'static [(&'static str, &'static str)], text| lookup(part, text);
-    (word(&UNITS, main).map(UnitWords::Main), word(&PER_UNITS, per).map(UnitWords::Per))
-}
-
-fn lookup<'a>(table: &[(&'static str, &'static str)], text: &'a str) -> Option<&'a str> {
-    if text.contains(['{', '}']) {
-        return None;
-    }
-    let known = table.iter().find(|(symbol, _)| *symbol == text).map(|(_, word)| *word);
-    let word = known.unwrap_or_else(|| text.trim_matches('_'));
-    let is_clean = word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    (!word.is_empty() && is_clean).then_some(word)
-}
-
-/// The label name: other characters become underscores, a leading digit gets `key_`, a single
-/// leading underscore gets `key`.
-pub(crate) fn label_name(name: &str) -> Cow<'_, str> {
-    if name.is_empty() {
-        return Cow::Borrowed("");
-    }
-    let clean: Cow<'_, str> = if name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        Cow::Borrowed(name)
-    } else {
-        let to_plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-        Cow::Owned(name.chars().map(to_plain).collect())
+    let mut word = |table: &'static [(&str, &str)]| {
+        let part = parts.next().unwrap_or_default().trim();
+        if part.contains(['{', '}']) {
+            return "";
+        }
+        table.iter().find(|(symbol, _)| *symbol == part).map_or(part, |(_, word)| word)
     };
-    if clean.starts_with(|c: char| c.is_ascii_digit()) {
+    let (main, per) = (word(&UNITS), word(&PER_UNITS));
+    let per = if per.is_empty() { Cow::Borrowed("") } else { Cow::Owned(format!("per_{per}")) };
+    (Cow::Borrowed(main), per)
+}
+
+/// Other characters become underscores, runs of them one, and none is left in front.
+fn clean_unit(unit: &str) -> String {
+    let mut clean = String::with_capacity(unit.len());
+    for c in unit.chars() {
+        if is_word(c) {
+            clean.push(c);
+        } else if !clean.is_empty() && !clean.ends_with('_') {
+            clean.push('_');
+        }
+    }
+    clean
+}
+
+/// The label name; `None` if nothing but underscores is left of it.
+pub(crate) fn label_name<'a>(name: &'a str, translation: &Translation) -> Option<Cow<'a, str>> {
+    let is_blank = |name: &str| name.bytes().all(|b| b == b'_');
+    if !translation.strategy.escapes() {
+        return (!is_blank(name)).then_some(Cow::Borrowed(name));
+    }
+    let clean = escape_label(name, translation.label_name_preserve_multiple_underscores);
+    let named = if clean.starts_with(|c: char| c.is_ascii_digit()) {
         Cow::Owned(format!("key_{clean}"))
-    } else if clean.starts_with('_') && !clean.starts_with("__") {
+    } else if translation.label_name_underscore_sanitization
+        && clean.starts_with('_')
+        && !clean.starts_with("__")
+    {
         Cow::Owned(format!("key{clean}"))
     } else {
         clean
+    };
+    (!is_blank(&named)).then_some(named)
+}
+
+/// Other characters become underscores; runs stay, or become one but for those of `__reserved__`.
+fn escape_label(name: &str, keeps_runs: bool) -> Cow<'_, str> {
+    let is_clean = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if name.bytes().all(is_clean) && (keeps_runs || !name.contains("__")) {
+        return Cow::Borrowed(name);
     }
+    let escape = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    if keeps_runs {
+        return Cow::Owned(name.chars().map(escape).collect());
+    }
+    let inner = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
+    let edge = if inner.is_some() { "__" } else { "" };
+    let mut clean = String::with_capacity(name.len());
+    clean.push_str(edge);
+    let mut was_underscore = false;
+    for c in inner.unwrap_or(name).chars().map(escape) {
+        if c != '_' || !was_underscore {
+            clean.push(c);
+        }
+        was_underscore = c == '_';
+    }
+    clean.push_str(edge);
+    Cow::Owned(clean)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metric_names_get_their_unit_and_type() {
-        let check = |name, unit, data, expected: &str| {
-            assert_eq!(metric_name(name, unit, data), expected, "{name} {unit}");
-        };
-        check(
-            "http.server.request.duration",
-            "s",
-            MetricKind::Gauge,
-            "http_server_request_duration_seconds",
-        );
-        check("system.network.io", "By", MetricKind::Counter, "system_network_io_bytes_total");
-        check("requests_total", "", MetricKind::Counter, "requests_total");
-        check("total.requests", "{request}", MetricKind::Counter, "requests_total");
-        check("cpu.utilization", "1", MetricKind::Gauge, "cpu_utilization_ratio");
-        check("queue.size", "1", MetricKind::Unknown, "queue_size");
-        check("disk.speed", "MBy/s", MetricKind::Gauge, "disk_speed_megabytes_per_second");
-        check("disk.bytes", "By", MetricKind::Gauge, "disk_bytes");
-        check("1st.place", "", MetricKind::Gauge, "_1st_place");
-        check("a--b__c", "", MetricKind::Gauge, "a_b_c");
-        check("__", "", MetricKind::Gauge, "");
-        check("speed", "furlong/fortnight", MetricKind::Gauge, "speed_furlong_per_fortnight");
-        check("errors", "{error}/s", MetricKind::Gauge, "errors_per_second");
-    }
-
-    #[test]
-    fn label_names_are_escaped() {
-        let check = |name, expected: &str| assert_eq!(label_name(name), expected);
-        check("http.route", "http_route");
-        check("1x", "key_1x");
-        check("_x", "key_x");
-        check("__x__", "__x__");
-        check("a__b", "a__b");
-    }
-}
+mod tests;

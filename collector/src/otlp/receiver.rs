@@ -11,8 +11,13 @@ use proto::otlp::{LogsRef, MetricsRef, TracesRef};
 
 use crate::body::{self, Encoding};
 use crate::limits::Limits;
-use crate::otlp::{logs, metrics, series::SeriesCache, traces};
+use crate::otlp::delta::DeltaSums;
+use crate::otlp::metrics::warnings::Warnings;
+use crate::otlp::series::SeriesCache;
+use crate::otlp::translation::Translation;
+use crate::otlp::{logs, metrics, traces};
 use crate::rejection::Rejection;
+use crate::remote_write::described::Described;
 use crate::telemetry::{Telemetry, signal_name};
 
 /// Where items go.
@@ -28,13 +33,16 @@ pub struct Sinks {
     pub observer: Arc<dyn SpanObserver>,
 }
 
-/// The OTLP receiver. Shared by all connections.
+/// The receiver of OTLP and of remote write. Shared by all connections.
 pub struct Receiver {
-    sinks: Sinks,
+    pub(crate) sinks: Sinks,
     series: SeriesCache,
+    sums: DeltaSums,
+    translation: Translation,
+    pub(crate) described: Described,
     pub(crate) limits: Limits,
     pub(crate) telemetry: Telemetry,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     in_flight_bytes: AtomicUsize,
 }
 
@@ -88,10 +96,20 @@ const LARGE_BODY_BYTES: usize = 1 << 20;
 
 impl Receiver {
     /// A receiver in front of `sinks`.
-    pub fn new(sinks: Sinks, limits: Limits, telemetry: Telemetry, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        sinks: Sinks,
+        limits: Limits,
+        translation: Translation,
+        telemetry: Telemetry,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let evictions = telemetry.series_cache_evictions.clone();
         Receiver {
             sinks,
-            series: SeriesCache::new(limits.series_cache_max),
+            series: SeriesCache::new(limits.series_cache_bytes_max, evictions),
+            sums: DeltaSums::new(translation.delta_max_streams, translation.delta_max_stale),
+            translation,
+            described: Described::default(),
             limits,
             telemetry,
             clock,
@@ -112,11 +130,14 @@ impl Receiver {
         encoding: Encoding,
         wire: Bytes,
         reservation: Reservation<'_>,
-    ) -> Result<WriteOutcome, Rejection> {
+    ) -> Result<Exported, Rejection> {
         let started = self.clock.monotonic();
         let result = self.export_uncounted(signal, format, encoding, wire, reservation).await;
         match &result {
-            Ok(outcome) => self.telemetry.outcome(signal, outcome),
+            Ok(exported) => {
+                self.telemetry.outcome(signal, &exported.outcome);
+                self.telemetry.warnings(&exported.warnings);
+            }
             Err(rejection) => self.count_refused(signal, rejection),
         }
         let spent = self.clock.monotonic().saturating_sub(started);
@@ -142,7 +163,7 @@ impl Receiver {
         encoding: Encoding,
         wire: Bytes,
         mut reservation: Reservation<'_>,
-    ) -> Result<WriteOutcome, Rejection> {
+    ) -> Result<Exported, Rejection> {
         let limit = self.limits.request_bytes_max;
         let wire_bytes = wire.len();
         let decoded = off_loop(wire_bytes, || -> Result<Bytes, Rejection> {
@@ -164,39 +185,44 @@ impl Receiver {
         self.telemetry.bytes(signal, wire_bytes, decoded.len());
         match signal {
             Signal::Metrics => self.export_metrics(&decoded).await,
-            Signal::Logs => self.export_logs(&decoded).await,
-            Signal::Traces => self.export_traces(&decoded).await,
+            Signal::Logs => self.export_logs(&decoded).await.map(Exported::from),
+            Signal::Traces => self.export_traces(&decoded).await.map(Exported::from),
         }
     }
 
-    async fn export_metrics(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
-        let (outcome, commit) = off_loop(bytes.len(), || {
-            let (mut outcome, mut stored, mut commit) = self.append_metrics(bytes)?;
+    async fn export_metrics(&self, bytes: &[u8]) -> Result<Exported, Rejection> {
+        let (exported, commit) = off_loop(bytes.len(), || {
+            let (mut exported, mut stored, mut commit) = self.append_metrics(bytes)?;
             // Retention dropped a series between its lookup and its sample: look all of them up
             // anew. Samples that were taken the first time are replaced by themselves.
             if stored.refused.iter().any(|refusal| refusal.reason == "unknown_series") {
-                (outcome, stored, commit) = self.append_metrics(bytes)?;
+                (exported, stored, commit) = self.append_metrics(bytes)?;
             }
             // Accepted counts data points, the store counts samples; what it refuses beyond the
             // times that were asked for is rare and counted by sample.
+            let outcome = &mut exported.outcome;
             outcome.accepted = outcome.accepted.saturating_sub(stored.refused_count());
             outcome.refused.extend(stored.refused);
-            Ok::<_, Rejection>((outcome, commit))
+            Ok::<_, Rejection>((exported, commit))
         })?;
         commit.await.map_err(|e| self.store_error(&e))?;
-        Ok(outcome)
+        Ok(exported)
     }
 
-    fn append_metrics(
-        &self,
-        bytes: &[u8],
-    ) -> Result<(WriteOutcome, WriteOutcome, Commit), Rejection> {
-        let mut mapper = metrics::Mapper::new(&*self.sinks.series, &self.series, &self.limits);
+    fn append_metrics(&self, bytes: &[u8]) -> Result<(Exported, WriteOutcome, Commit), Rejection> {
+        let mut mapper = metrics::Mapper::new(metrics::Door {
+            sink: &*self.sinks.series,
+            cache: &self.series,
+            limits: &self.limits,
+            translation: &self.translation,
+            sums: &self.sums,
+            now: self.clock.now_ms(),
+        });
         mapper.map(MetricsRef::new(bytes))?;
-        let (batch, outcome) = mapper.finish();
+        let (batch, outcome, warnings) = mapper.finish();
         let (stored, commit) =
             self.sinks.series.append(&batch).map_err(|e| self.store_error(&e))?;
-        Ok((outcome, stored, commit))
+        Ok((Exported { outcome, warnings }, stored, commit))
     }
 
     async fn export_logs(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {
@@ -228,7 +254,7 @@ impl Receiver {
         Ok(outcome)
     }
 
-    fn store_error(&self, error: &model::Error) -> Rejection {
+    pub(crate) fn store_error(&self, error: &model::Error) -> Rejection {
         Rejection::from_store(error, self.limits.retry_delay)
     }
 }
@@ -249,7 +275,7 @@ fn check_json_objects(body: &[u8], request_bytes_max: usize) -> Result<(), Rejec
 }
 
 /// Runs CPU work; a large piece tells the runtime first, so that other requests move on.
-fn off_loop<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+pub(crate) fn off_loop<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let is_multi_thread = tokio::runtime::Handle::try_current()
         .is_ok_and(|handle| handle.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread);
     if bytes > LARGE_BODY_BYTES && is_multi_thread {
@@ -259,15 +285,45 @@ fn off_loop<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// A sentence for the sender about the refused items of an otherwise accepted request.
-pub(crate) fn partial_message(outcome: &WriteOutcome) -> String {
-    let parts: Vec<String> = outcome
-        .refused
-        .iter()
-        .map(|refusal| {
-            format!("{} refused ({}): {}", refusal.count, refusal.reason, refusal.example)
-        })
-        .collect();
+/// What became of a request that was not refused whole.
+#[derive(Debug, Default)]
+pub(crate) struct Exported {
+    pub(crate) outcome: WriteOutcome,
+    pub(crate) warnings: Warnings,
+}
+
+impl From<WriteOutcome> for Exported {
+    fn from(outcome: WriteOutcome) -> Self {
+        Exported { outcome, warnings: Warnings::default() }
+    }
+}
+
+/// Sentences for the sender about refused items and warnings of an accepted request.
+pub(crate) fn partial_message(exported: &Exported) -> String {
+    let mut parts = refusals(&exported.outcome);
+    parts.extend(
+        exported
+            .warnings
+            .iter()
+            .map(|(category, count, example)| format!("{count} warned of ({category}): {example}")),
+    );
+    join(&parts)
+}
+
+/// Sentences for the sender about the refused items of an otherwise accepted request.
+pub(crate) fn refusals_message(outcome: &WriteOutcome) -> String {
+    join(&refusals(outcome))
+}
+
+fn refusals(outcome: &WriteOutcome) -> Vec<String> {
+    let refusals = outcome.refused.iter();
+    let sentences = refusals.map(|refusal| {
+        format!("{} refused ({}): {}", refusal.count, refusal.reason, refusal.example)
+    });
+    sentences.collect()
+}
+
+fn join(parts: &[String]) -> String {
     let mut message = parts.join("; ");
     // Responses are to stay under 4 MiB; a person reads less.
     if message.len() > 4096 {

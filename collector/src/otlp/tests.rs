@@ -3,5 +3,8 @@
 
 mod grpc;
 mod http;
+mod mapped;
 mod mapping;
-mod sinks;
+mod points;
+mod resources;
+pub(crate) mod sinks;

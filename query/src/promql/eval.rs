@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use model::read::{RangeMs, SeriesColumnsWanted, SeriesRequest};
+use model::rollup::{RollupRequest, Summary};
 use model::sample::is_stale;
 use model::{Labels, NativeHistogram, QueryContext, SeriesSource, TimestampMs};
 
@@ -416,6 +417,7 @@ impl<'a> Evaluator<'a> {
         selector: &Selector,
         grid: &Grid,
         before_ms: i64,
+        rollup: Option<RollupRequest>,
     ) -> Result<Vec<model::read::SeriesColumns>> {
         let fixed = self.resolve_at(selector.at);
         let first = fixed.unwrap_or(grid.start).saturating_sub(selector.offset_ms);
@@ -430,6 +432,7 @@ impl<'a> Evaluator<'a> {
             columns: SeriesColumnsWanted { samples: true, starts: true },
             limit: None,
             step_ms: if grid.count > 1 { grid.step } else { 0 },
+            rollup,
         };
         let mut series = Vec::new();
         for columns in self.source.select(&request, self.context)? {
@@ -450,7 +453,7 @@ impl<'a> Evaluator<'a> {
         let lookback = self.options.lookback_ms;
         let fixed = self.resolve_at(selector.at);
         let mut columns = Vec::new();
-        for series in self.select(selector, grid, lookback)? {
+        for series in self.select(selector, grid, lookback, None)? {
             self.charge_grid(grid)?;
             let mut values = vec![absent(); grid.count];
             let mut histograms = Vec::new();
@@ -501,16 +504,32 @@ impl<'a> Evaluator<'a> {
     }
 
     /// The windows of a range selector or subquery for all steps of `grid`.
-    pub(super) fn windows(&mut self, expr: &Expr, grid: &Grid) -> Result<Windows> {
+    pub(super) fn windows(
+        &mut self,
+        expr: &Expr,
+        grid: &Grid,
+        summary: Option<Summary>,
+    ) -> Result<Windows> {
         match &expr.unwrap_parens().kind {
-            ExprKind::Range(range) => self.range_windows(range, grid),
+            ExprKind::Range(range) => self.range_windows(range, grid, summary),
             ExprKind::Subquery(subquery) => self.subquery_windows(subquery, grid),
             _ => Err(EvalError::NotSupported { what: format!("{expr} as a range vector") }),
         }
     }
 
-    fn range_windows(&mut self, range: &RangeSelector, grid: &Grid) -> Result<Windows> {
-        let series = self.select(&range.selector, grid, range.range_ms)?;
+    fn range_windows(
+        &mut self,
+        range: &RangeSelector,
+        grid: &Grid,
+        summary: Option<Summary>,
+    ) -> Result<Windows> {
+        let fixed = self.resolve_at(range.selector.at);
+        let first = fixed.unwrap_or(grid.start).saturating_sub(range.selector.offset_ms);
+        let step_ms = if fixed.is_none() && grid.count > 1 { grid.step } else { 0 };
+        let rollup = summary.and_then(|summary| {
+            windows::rollups::request(summary, first, step_ms, range.range_ms)
+        });
+        let series = self.select(&range.selector, grid, range.range_ms, rollup)?;
         Ok(Windows {
             series: series.into_iter().map(Samples::from_stored).collect(),
             range_ms: range.range_ms,
@@ -544,7 +563,7 @@ impl<'a> Evaluator<'a> {
 
     /// A range vector as the result of an instant query.
     fn raw_matrix(&mut self, expr: &Expr, grid: &Grid) -> Result<Vec<MatrixSeries>> {
-        let windows = self.windows(expr, grid)?;
+        let windows = self.windows(expr, grid, None)?;
         let end = windows.fixed.unwrap_or(grid.start).saturating_sub(windows.offset_ms);
         let start = end.saturating_sub(windows.range_ms);
         let inside = |time: i64| start < time && time <= end;

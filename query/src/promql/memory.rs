@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::labels::{DELTA, TEMPORALITY};
 use model::read::{RangeMs, SeriesColumns, SeriesRequest, SeriesStream};
+use model::rollup::{Rollup, RollupRequest, Summary};
 use model::sample::{Exemplar, MetricMetadata};
 use model::{
     Labels, Matcher, NativeHistogram, QueryContext, Result, SeriesId, SeriesSource, TimestampMs,
@@ -62,6 +64,22 @@ impl Stored {
     }
 }
 
+/// The rollup of a series, where one may be answered.
+fn roll_up(columns: &SeriesColumns, wanted: &RollupRequest) -> Option<Rollup> {
+    let is_delta = columns.labels.get(TEMPORALITY) == Some(DELTA)
+        && matches!(wanted.summary, Summary::Delta | Summary::Increase);
+    if is_delta || !columns.histograms.is_empty() {
+        return None;
+    }
+    let SeriesColumns { times_ms, values, starts_ms, .. } = columns;
+    let mut rollup = Rollup::of(times_ms, values, starts_ms, wanted.resolution_ms);
+    if !rollup.is_exact(wanted) {
+        return None;
+    }
+    rollup.narrow(wanted.summary);
+    Some(rollup)
+}
+
 impl SeriesSource for MemorySeries {
     fn select<'a>(
         &'a self,
@@ -78,6 +96,7 @@ impl SeriesSource for MemorySeries {
                 values: Vec::new(),
                 starts_ms: Vec::new(),
                 histograms: Vec::new(),
+                rollup: None,
             };
             if request.columns.samples {
                 let floats: Vec<_> = stored.floats.range(range.clone()).collect();
@@ -90,7 +109,18 @@ impl SeriesSource for MemorySeries {
                 columns.histograms =
                     histograms.map(|(time, h)| (TimestampMs(*time), h.clone())).collect();
             }
-            let items = columns.values.len() + columns.histograms.len();
+            let samples = columns.values.len() + columns.histograms.len();
+            let rolled_up = request.rollup.as_ref().and_then(|wanted| roll_up(&columns, wanted));
+            let items = rolled_up.as_ref().map_or(samples, |rollup| rollup.len());
+            if let Some(rollup) = rolled_up {
+                columns = SeriesColumns {
+                    times_ms: Arc::default(),
+                    values: Vec::new(),
+                    starts_ms: Vec::new(),
+                    rollup: Some(Box::new(rollup)),
+                    ..columns
+                };
+            }
             context.charge(items as u64, 16 * items as u64)?;
             found.push(Ok(columns));
             if request.limit.is_some_and(|limit| found.len() >= limit) {

@@ -2,5 +2,7 @@
 //! properties.
 
 mod conformance;
+mod deltas;
 mod evaluation;
 mod parsing;
+mod rollups;

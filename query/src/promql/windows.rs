@@ -3,13 +3,19 @@
 //! A window is open at its left end. All windows of one series are computed in one pass with two
 //! positions that only move forward.
 
+mod deltas;
+mod rates;
+pub(super) mod rollups;
+
 use std::sync::Arc;
 
-use model::labels::METRIC_NAME;
+use model::labels::{DELTA, METRIC_NAME, TEMPORALITY};
 use model::read::SeriesColumns;
+use model::rollup::Rollup;
 use model::sample::is_stale;
 use model::{Labels, NativeHistogram, QueryContext};
 
+use self::rates::{extrapolated, start_says_reset};
 use super::ast::{Call, Expr, ExprKind, ValueType};
 use super::eval::Evaluator;
 use crate::errors::{EvalError, Span};
@@ -25,11 +31,13 @@ pub(super) struct Samples {
     /// Start times of the values, or empty.
     pub(super) starts: Vec<i64>,
     pub(super) histograms: Vec<(i64, Arc<NativeHistogram>)>,
+    /// In place of all samples.
+    pub(super) rollup: Option<Box<Rollup>>,
 }
 
 impl Samples {
     pub(super) fn from_stored(series: SeriesColumns) -> Self {
-        let SeriesColumns { labels, times_ms, values, starts_ms, histograms, .. } = series;
+        let SeriesColumns { labels, times_ms, values, starts_ms, histograms, rollup, .. } = series;
         let histograms = histograms
             .into_iter()
             .filter(|(_, histogram)| !is_stale(histogram.sum))
@@ -44,6 +52,7 @@ impl Samples {
                 values,
                 starts,
                 histograms,
+                rollup,
             };
         }
         let kept: Vec<usize> = (0..values.len()).filter(|i| !is_stale(values[*i])).collect();
@@ -54,6 +63,7 @@ impl Samples {
             starts: kept.iter().filter_map(|i| starts.get(*i).copied()).collect(),
             values: kept.iter().map(|i| values[*i]).collect(),
             histograms,
+            rollup,
         }
     }
 
@@ -70,6 +80,7 @@ impl Samples {
                 .collect(),
             labels: column.labels,
             drop_name: column.drop_name,
+            rollup: None,
         }
     }
 }
@@ -131,7 +142,7 @@ pub(super) fn call(
     let Some(matrix) = matrix else {
         return Err(EvalError::NotSupported { what: format!("{name} without a range vector") });
     };
-    let windows = evaluator.windows(matrix, grid)?;
+    let windows = evaluator.windows(matrix, grid, rollups::summary_of(name))?;
     if name == "absent_over_time" {
         return absent_over_time(matrix, &windows, grid, evaluator.context);
     }
@@ -155,14 +166,25 @@ pub(super) fn call(
         evaluator.context.charge(cells, cells.saturating_mul(8))?;
         let metric = series.labels.metric_name();
         let mut remarks = Remarks { notes: &mut evaluator.notes, function: name, span, metric };
+        let is_delta = series.labels.get(TEMPORALITY) == Some(DELTA);
+        let of_deltas = is_delta.then(|| deltas::find(name)).flatten();
+        let function = of_deltas.unwrap_or(function);
         let context = evaluator.context;
-        let (values, histograms) =
-            over_windows(series, &windows, grid, context, |step, window| {
+        let (values, histograms) = match &series.rollup {
+            Some(rollup) => {
+                (rollups::over_windows(name, rollup, &windows, grid, &mut remarks)?, Vec::new())
+            }
+            None => over_windows(series, &windows, grid, context, |step, window| {
                 let parameter = |i: usize| parameters.get(i).map_or(0.0, |values| values[step]);
                 function(window, [parameter(0), parameter(1)], &mut remarks)
-            })?;
+            })?,
+        };
         let column = Column {
-            labels: series.labels.clone(),
+            // What is no sum of samples any more is no delta either.
+            labels: match of_deltas {
+                Some(_) => series.labels.without(&[TEMPORALITY]),
+                None => series.labels.clone(),
+            },
             drop_name: series.drop_name || !keeps_name,
             values,
             histograms,
@@ -387,100 +409,6 @@ impl Remarks<'_> {
 
 fn some_floats(window: &Window<'_>, compute: impl FnOnce(&[f64]) -> f64) -> Cell {
     if window.values.is_empty() { Cell::Empty } else { Cell::Float(compute(window.values)) }
-}
-
-/// Whether the counter began anew between two samples, by the start times that came with them.
-/// A start at the previous sample is a reset only for delta series, whose previous start is known.
-fn start_says_reset(window: &Window<'_>, index: usize) -> bool {
-    let (Some(previous_start), Some(start)) =
-        (window.starts.get(index - 1), window.starts.get(index))
-    else {
-        return false;
-    };
-    let (previous, current) = (window.times[index - 1], window.times[index]);
-    if *start == 0 || *start >= current || *start < previous {
-        return false;
-    }
-    if *start > previous {
-        return true;
-    }
-    *previous_start <= previous && *previous_start != 0 && *previous_start != previous
-}
-
-/// `rate`, `increase` and `delta`: the difference of the outer samples, corrected for resets and
-/// extrapolated towards the ends of the window (Prometheus `promql/functions.go`,
-/// `extrapolatedRate`).
-fn extrapolated(
-    window: &Window<'_>,
-    is_counter: bool,
-    is_rate: bool,
-    remarks: &mut Remarks<'_>,
-) -> Cell {
-    if remarks.refuses(window) {
-        return Cell::Empty;
-    }
-    let (values, times) = (window.values, window.times);
-    let gaps = values.len() - 1;
-    let (first, last) = (times[0], times[gaps]);
-    let mut result = values[gaps] - values[0];
-    if is_counter {
-        let mut overlap_noted = false;
-        for i in 1..values.len() {
-            if !overlap_noted
-                && let (Some(before), Some(start)) =
-                    (window.starts.get(i - 1), window.starts.get(i))
-                && *start != 0
-                && *start < times[i - 1]
-                && start != before
-            {
-                overlap_noted = true;
-                let text = format!(
-                    "sample has start time that overlaps with previous sample timestamp for \
-                     metric name {:?}",
-                    remarks.metric
-                );
-                remarks.notes.warn(remarks.span, &text);
-            }
-            if values[i] < values[i - 1] || start_says_reset(window, i) {
-                result += values[i - 1];
-            }
-        }
-    }
-    let seconds = |ms: i64| ms as f64 / 1000.0;
-    let mut to_start = seconds(first - window.start);
-    let mut to_end = seconds(window.end - last);
-    let mut sampled = seconds(last - first);
-    let average_gap = if gaps > 0 { sampled / gaps as f64 } else { 0.0 };
-    let threshold = average_gap * 1.1;
-    match window.starts.first() {
-        // The counter began inside the window: it was zero at its start time.
-        Some(start) if is_counter && *start != 0 && *start > window.start && *start < first => {
-            to_start = 0.0;
-            sampled = seconds(last - start);
-            result += values[0];
-        }
-        _ if gaps == 0 => return Cell::Empty,
-        _ => {
-            if to_start >= threshold {
-                to_start = average_gap / 2.0;
-            }
-            if is_counter && result > 0.0 && values[0] >= 0.0 {
-                // A counter is not extrapolated below zero.
-                let to_zero = sampled * (values[0] / result);
-                if to_zero < to_start {
-                    to_start = to_zero;
-                }
-            }
-        }
-    }
-    if to_end >= threshold {
-        to_end = average_gap / 2.0;
-    }
-    let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
-    if is_rate {
-        factor /= seconds(window.end - window.start);
-    }
-    Cell::Float(result * factor)
 }
 
 /// `irate` and `idelta`.

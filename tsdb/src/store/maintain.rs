@@ -508,7 +508,7 @@ impl Tsdb {
         let sequence = live.next_sequence;
         live.next_sequence += 1;
         let batch = crate::record::encode_batch(&model::write::SeriesBatch::default());
-        Arc::new(crate::record::with_news(sequence, &[], &[], batch))
+        Arc::new(crate::record::with_news(sequence, &Default::default(), &[], batch))
     }
 
     /// How many blocks were merged into dense ones, for tests and the status page.

@@ -358,5 +358,6 @@ fn bare(id: SeriesId, labels: Labels) -> SeriesColumns {
         values: Vec::new(),
         starts_ms: Vec::new(),
         histograms: Vec::new(),
+        rollup: None,
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn open_head(
     head.catalogue.free_all_empty();
     head.removed.clear();
     let folds = Folds::new(now);
-    let (new_series, new_metadata) = (Vec::new(), Vec::new());
+    let (new_series, new_metadata) = (record::NewSeries::default(), Vec::new());
     let live = Live { head, new_series, new_metadata, next_sequence, folds };
     Ok((live, journal, recovery))
 }

@@ -121,8 +121,8 @@ impl Tsdb {
             })
             .collect();
         // A series that the journal has not heard of yet is about to be written.
-        let is_new = |slot: &u32| new_series.iter().any(|(new, _)| new == slot);
-        let idle: Vec<u32> = idle.into_iter().filter(|slot| !is_new(slot)).collect();
+        let idle: Vec<u32> =
+            idle.into_iter().filter(|slot| !new_series.contains(*slot)).collect();
         for slot in &idle {
             folds.forget(head.id(*slot));
             head.remove(*slot);

@@ -1,34 +1,28 @@
 //! Points with more than one value: histograms, exponential histograms, summaries.
 
-use std::sync::Arc;
-
+use model::TimestampMs;
 use model::sample::{NativeHistogram, SeriesId, stale_nan};
 use model::write::HistogramPoint;
 use proto::otlp::{BucketsRef, ExponentialPointRef, HistogramPointRef, SummaryPointRef};
 
-use super::{Mapped, Mapper, Metric, NO_RECORDED_VALUE, to_exemplar};
-use crate::otlp::series::{Ids, Key};
+use super::warnings::ZERO_COUNT_NON_ZERO_SUM;
+use super::{Mapped, Mapper, Metric, NO_RECORDED_VALUE, Refused, kept};
+use crate::otlp::delta::Delta;
+use crate::remote_write::histogram::wrong_bounds;
 
 /// The finest schema of a native histogram; finer ones are merged down to it.
 const SCHEMA_MAX: i32 = 8;
 /// The coarsest schema of a native histogram; coarser ones are refused.
 const SCHEMA_MIN: i32 = -4;
+/// The schema of custom bounds.
+const SCHEMA_CUSTOM: i32 = -53;
 /// What Prometheus assumes where the sender names no zero threshold.
 const ZERO_THRESHOLD: f64 = 1e-128;
 
-/// `?` on the inner result of [`Mapped`].
-macro_rules! kept {
-    ($mapped:expr) => {
-        match $mapped {
-            Ok(kept) => kept,
-            Err(refused) => return Ok(Err(refused)),
-        }
-    };
-}
-
 impl Mapper<'_> {
-    /// A classic histogram: `_bucket{le}` for each bound and `+Inf`, `_count`, and `_sum` if the
-    /// sender knows it.
+    /// A histogram with explicit bounds: a native one with custom buckets, where that is wanted,
+    /// else a classic one: `_bucket{le}` for each bound and `+Inf`, `_count`, and `_sum` if the
+    /// sender knows it. The least and the greatest observation have no place in either.
     pub(super) fn histogram(
         &mut self,
         metric: &mut Metric<'_, '_>,
@@ -46,48 +40,106 @@ impl Mapper<'_> {
         }
         let (at, start) =
             kept!(self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano));
+        if self.door.translation.convert_histograms_to_nhcb {
+            return self.custom_histogram(metric, point, at, start);
+        }
         let has_sum = point.sum.is_some();
-        let mut extra = vec![u8::from(has_sum)];
-        bounds.clone().for_each(|bound| extra.extend_from_slice(&bound.to_le_bytes()));
-        let key = self.point_key(metric.key, &extra, |feed| point.for_each_attribute_raw(feed));
-        let ids = match self.cache.get(key, self.generation) {
-            Some(Ids::Many(ids)) => ids,
-            _ => {
-                let labels = kept!(self.labels(metric, point.attributes())?);
-                let name = metric.name();
-                let bucket = format!("{name}_bucket");
-                let mut ids = Vec::with_capacity(bounds.len() + 3);
-                for bound in bounds.clone() {
-                    let le = format_bound(bound);
-                    ids.push(kept!(self.series(&labels, &bucket, Some(("le", &le)))?));
-                }
-                ids.push(kept!(self.series(&labels, &bucket, Some(("le", "+Inf")))?));
-                ids.push(kept!(self.series(&labels, &format!("{name}_count"), None)?));
-                if has_sum {
-                    ids.push(kept!(self.series(&labels, &format!("{name}_sum"), None)?));
-                }
-                self.describe(metric, &name);
-                self.remember(key, ids)
+        self.extra.clear();
+        self.extra.push(u8::from(has_sum));
+        bounds.clone().for_each(|bound| self.extra.extend_from_slice(&bound.to_le_bytes()));
+        if !self.known(metric, |feed| point.for_each_attribute_raw(feed)) {
+            let labels = kept!(self.labels(metric, point.attributes())?);
+            let name = metric.name(self.door.translation);
+            let bucket = format!("{name}_bucket");
+            let mut ids = Vec::with_capacity(bounds.len() + 3);
+            for bound in bounds.clone() {
+                let le = format_bound(bound);
+                ids.push(kept!(self.series(&labels, &bucket, Some(("le", &le)))?));
             }
-        };
+            ids.push(kept!(self.series(&labels, &bucket, Some(("le", "+Inf")))?));
+            ids.push(kept!(self.series(&labels, &format!("{name}_count"), None)?));
+            if has_sum {
+                ids.push(kept!(self.series(&labels, &format!("{name}_sum"), None)?));
+            }
+            self.ids = ids;
+            self.remember(metric, &name);
+        }
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;
-        let value = |value: f64| if is_stale { stale_nan() } else { value };
         let mut cumulative = 0u64;
-        for (id, count) in ids.iter().zip(counts.take(bounds.len())) {
+        let buckets = counts.take(bounds.len()).map(|count| {
             cumulative = cumulative.wrapping_add(count);
-            self.push_float(*id, at, start, value(cumulative as f64));
-        }
-        let rest = &ids[bounds.len().min(ids.len())..];
+            cumulative as f64
+        });
         let totals = [Some(point.count as f64), Some(point.count as f64), point.sum];
-        for (id, total) in rest.iter().zip(totals.into_iter().flatten()) {
-            self.push_float(*id, at, start, value(total));
-        }
-        for exemplar in point.exemplars() {
-            if let Some(exemplar) = to_exemplar(&exemplar?)? {
-                let bucket = bounds.clone().take_while(|bound| *bound < exemplar.value).count();
-                self.batch.exemplars.push((ids[bucket], exemplar));
+        let values = buckets.chain(totals.into_iter().flatten());
+        kept!(self.push_floats(metric, at, start, is_stale, values));
+        let ids = std::mem::take(&mut self.ids);
+        let told = self.exemplars(point.exemplars(), |value| {
+            ids[bounds.clone().take_while(|bound| *bound < value).count()]
+        });
+        self.ids = ids;
+        told.map(Ok)
+    }
+
+    /// The values of the series in `self.ids`, in order. If the first one is refused, all of them
+    /// are; that a later one is alone refused happens when its sum began later than the others'.
+    fn push_floats(
+        &mut self,
+        metric: &Metric<'_, '_>,
+        at: TimestampMs,
+        start: TimestampMs,
+        is_stale: bool,
+        values: impl Iterator<Item = f64>,
+    ) -> Result<(), Refused> {
+        let ids = std::mem::take(&mut self.ids);
+        let mut pushed = Ok(());
+        for (i, (id, value)) in ids.iter().zip(values).enumerate() {
+            let value = if is_stale { stale_nan() } else { value };
+            pushed = self.push_float(metric, *id, at, start, value);
+            if pushed.is_err() && i == 0 {
+                break;
             }
         }
+        self.ids = ids;
+        pushed
+    }
+
+    /// A native histogram whose custom bounds are the explicit ones.
+    fn custom_histogram(
+        &mut self,
+        metric: &mut Metric<'_, '_>,
+        point: &HistogramPointRef<'_>,
+        at: TimestampMs,
+        start: TimestampMs,
+    ) -> Mapped<()> {
+        let bounds: Vec<f64> = point.explicit_bounds().collect();
+        if let Some(bad) = wrong_bounds(&bounds) {
+            return Ok(Err(("bad_histogram", bad)));
+        }
+        let counts = point.bucket_counts();
+        let positive = if counts.len() == 0 {
+            // Without bounds all observations are in the one bucket.
+            vec![(0, point.count as f64)]
+        } else {
+            counts.enumerate().map(|(i, count)| (i as i32, count as f64)).collect()
+        };
+        let histogram = NativeHistogram {
+            schema: SCHEMA_CUSTOM,
+            count: point.count as f64,
+            sum: point.sum.unwrap_or_default(),
+            positive: positive.into_iter().filter(|(_, count)| *count != 0.0).collect(),
+            custom_bounds: bounds,
+            ..Default::default()
+        };
+        self.extra.clear();
+        if !self.known(metric, |feed| point.for_each_attribute_raw(feed)) {
+            let labels = kept!(self.labels(metric, point.attributes())?);
+            kept!(self.one_series(metric, &labels)?);
+        }
+        let is_stale = point.flags & NO_RECORDED_VALUE != 0;
+        kept!(self.push_histogram(metric, at, start, is_stale, histogram));
+        let series = self.ids[0];
+        self.exemplars(point.exemplars(), |_| series)?;
         Ok(Ok(()))
     }
 
@@ -104,19 +156,11 @@ impl Mapper<'_> {
         }
         let (at, start) =
             kept!(self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano));
-        let key = self.point_key(metric.key, &[], |feed| point.for_each_attribute_raw(feed));
-        let series = match self.cache.get(key, self.generation) {
-            Some(Ids::One(series)) => series,
-            _ => {
-                let labels = kept!(self.labels(metric, point.attributes())?);
-                let name = metric.name();
-                let series = kept!(self.series(&labels, &name, None)?);
-                self.describe(metric, &name);
-                self.cache.put(key, self.generation, Ids::One(series));
-                series
-            }
-        };
-        let is_stale = point.flags & NO_RECORDED_VALUE != 0;
+        self.extra.clear();
+        if !self.known(metric, |feed| point.for_each_attribute_raw(feed)) {
+            let labels = kept!(self.labels(metric, point.attributes())?);
+            kept!(self.one_series(metric, &labels)?);
+        }
         let shift = (point.scale - SCHEMA_MAX).max(0);
         let threshold =
             if point.zero_threshold > 0.0 { point.zero_threshold } else { ZERO_THRESHOLD };
@@ -125,21 +169,52 @@ impl Mapper<'_> {
             zero_threshold: threshold,
             zero_count: point.zero_count as f64,
             count: point.count as f64,
-            sum: if is_stale { stale_nan() } else { point.sum.unwrap_or(0.0) },
+            sum: point.sum.unwrap_or_default(),
             positive: buckets(&point.positive, shift),
             negative: buckets(&point.negative, shift),
             ..Default::default()
         };
-        self.push_histogram(HistogramPoint { series, at, start, histogram });
-        for exemplar in point.exemplars() {
-            if let Some(exemplar) = to_exemplar(&exemplar?)? {
-                self.batch.exemplars.push((series, exemplar));
-            }
-        }
+        let is_stale = point.flags & NO_RECORDED_VALUE != 0;
+        kept!(self.push_histogram(metric, at, start, is_stale, histogram));
+        let series = self.ids[0];
+        self.exemplars(point.exemplars(), |_| series)?;
         Ok(Ok(()))
     }
 
-    /// A summary: one series for each `quantile`, `_sum`, `_count`.
+    /// Appends a histogram to the one series in `self.ids`.
+    fn push_histogram(
+        &mut self,
+        metric: &Metric<'_, '_>,
+        at: TimestampMs,
+        start: TimestampMs,
+        is_stale: bool,
+        histogram: NativeHistogram,
+    ) -> Result<(), Refused> {
+        let series = self.ids[0];
+        let (mut start, mut histogram) = (start, histogram);
+        if histogram.count == 0.0 && histogram.sum != 0.0 && !is_stale {
+            let (name, sum) = (metric.metric.name, histogram.sum);
+            self.warnings.warn(ZERO_COUNT_NON_ZERO_SUM, || {
+                format!("metric {name:?}: a histogram of no observations has the sum {sum}")
+            });
+        }
+        if is_stale {
+            histogram = NativeHistogram {
+                sum: stale_nan(),
+                positive: Vec::new(),
+                negative: Vec::new(),
+                ..histogram
+            };
+        } else if metric.is_summed(self.door.translation) {
+            let delta = Delta { series, start, at, value: &histogram };
+            (start, histogram) = self.door.sums.add_histogram(delta, self.door.now)?;
+        }
+        histogram.is_gauge = metric.is_kept_delta(self.door.translation);
+        self.batch.histograms.push(HistogramPoint { series, at, start, histogram });
+        Ok(())
+    }
+
+    /// A summary: one series for each `quantile`, `_sum`, `_count`. It has no exemplars.
     pub(super) fn summary(
         &mut self,
         metric: &mut Metric<'_, '_>,
@@ -147,44 +222,27 @@ impl Mapper<'_> {
     ) -> Mapped<()> {
         let (at, start) =
             kept!(self.times(metric.resource, point.time_unix_nano, point.start_time_unix_nano));
-        let mut quantiles = Vec::new();
+        self.extra.clear();
         for quantile in point.quantile_values() {
-            let quantile = quantile?;
-            quantiles.push((quantile.quantile, quantile.value));
+            self.extra.extend_from_slice(&quantile?.quantile.to_le_bytes());
         }
-        let mut extra = Vec::with_capacity(quantiles.len() * 8);
-        quantiles.iter().for_each(|(q, _)| extra.extend_from_slice(&q.to_le_bytes()));
-        let key = self.point_key(metric.key, &extra, |feed| point.for_each_attribute_raw(feed));
-        let ids = match self.cache.get(key, self.generation) {
-            Some(Ids::Many(ids)) => ids,
-            _ => {
-                let labels = kept!(self.labels(metric, point.attributes())?);
-                let name = metric.name();
-                let mut ids = Vec::with_capacity(quantiles.len() + 2);
-                for (quantile, _) in &quantiles {
-                    let text = format_bound(*quantile);
-                    ids.push(kept!(self.series(&labels, &name, Some(("quantile", &text)))?));
-                }
-                ids.push(kept!(self.series(&labels, &format!("{name}_sum"), None)?));
-                ids.push(kept!(self.series(&labels, &format!("{name}_count"), None)?));
-                self.describe(metric, &name);
-                self.remember(key, ids)
+        if !self.known(metric, |feed| point.for_each_attribute_raw(feed)) {
+            let labels = kept!(self.labels(metric, point.attributes())?);
+            let name = metric.name(self.door.translation);
+            let mut ids: Vec<SeriesId> = Vec::new();
+            for quantile in point.quantile_values() {
+                let text = format_bound(quantile?.quantile);
+                ids.push(kept!(self.series(&labels, &name, Some(("quantile", &text)))?));
             }
-        };
-        let is_stale = point.flags & NO_RECORDED_VALUE != 0;
-        let values = quantiles.iter().map(|(_, value)| *value);
-        let values = values.chain([point.sum, point.count as f64]);
-        for (id, value) in ids.iter().zip(values) {
-            let value = if is_stale { stale_nan() } else { value };
-            self.push_float(*id, at, start, value);
+            ids.push(kept!(self.series(&labels, &format!("{name}_sum"), None)?));
+            ids.push(kept!(self.series(&labels, &format!("{name}_count"), None)?));
+            self.ids = ids;
+            self.remember(metric, &name);
         }
-        Ok(Ok(()))
-    }
-
-    fn remember(&self, key: Key, ids: Vec<SeriesId>) -> Arc<[SeriesId]> {
-        let ids: Arc<[SeriesId]> = ids.into();
-        self.cache.put(key, self.generation, Ids::Many(ids.clone()));
-        ids
+        let is_stale = point.flags & NO_RECORDED_VALUE != 0;
+        let values = point.quantile_values().filter_map(Result::ok).map(|quantile| quantile.value);
+        let values = values.chain([point.sum, point.count as f64]);
+        Ok(self.push_floats(metric, at, start, is_stale, values))
     }
 }
 

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use model::ErrorKind;
 use prost::Message;
 use proto::generated::google::rpc::Status;
+use proto::generated::opentelemetry::proto::collector::metrics::v1::ExportMetricsServiceResponse;
 use proto::generated::opentelemetry::proto::collector::trace::v1::ExportTraceServiceResponse;
 use tower::ServiceExt;
 
@@ -68,6 +69,26 @@ async fn protobuf_and_json_arrive_on_all_paths_and_are_answered_in_kind() {
     assert_eq!(bench.memory.batches.lock().len(), 3);
     assert_eq!(bench.counter(r#"signalbox_otlp_accepted_items_total{signal="traces"}"#), 2);
     assert_eq!(bench.counter(r#"signalbox_otlp_accepted_items_total{signal="metrics"}"#), 3);
+}
+
+#[tokio::test]
+async fn oddities_are_told_though_nothing_was_refused() {
+    let bench = Bench::new(Limits::default());
+    let mut odd = point(1);
+    odd.attributes = vec![text("a.b", "1"), text("a_b", "2")];
+    let body = metrics(vec![gauge("g", vec![odd]), gauge("empty", vec![])]).encode_to_vec();
+    let answer = send(&bench, post("/v1/metrics", PROTOBUF, body)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let told = ExportMetricsServiceResponse::decode(answer.body.as_slice()).unwrap();
+    let partial = told.partial_success.unwrap();
+    assert_eq!(partial.rejected_data_points, 0);
+    let message = partial.error_message;
+    assert!(message.contains("1 warned of (label_name_collision)"), "{message}");
+    assert!(message.contains("1 warned of (empty_data_points)"), "{message}");
+    for category in ["label_name_collision", "empty_data_points"] {
+        let name = "signalbox_otlp_translation_warnings_total";
+        assert_eq!(bench.counter(&format!("{name}{{category=\"{category}\"}}")), 1);
+    }
 }
 
 #[tokio::test]

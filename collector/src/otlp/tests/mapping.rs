@@ -1,7 +1,6 @@
 //! What a store gets for what was sent.
 
 use model::sample::{MetricKind, is_stale};
-use model::write::{SeriesBatch, WriteOutcome};
 use proptest::prelude::*;
 use prost::Message;
 use proto::generated::opentelemetry::proto::logs::v1::LogRecord;
@@ -13,60 +12,9 @@ use proto::generated::opentelemetry::proto::metrics::v1::{
 };
 use proto::otlp::{LogsRef, MetricsRef, TracesRef};
 
+use super::mapped::{Shelf, map};
 use super::sinks::*;
 use crate::Limits;
-use crate::otlp::metrics::Mapper;
-use crate::otlp::series::SeriesCache;
-
-struct Mapped {
-    memory: Memory,
-    batch: SeriesBatch,
-    outcome: WriteOutcome,
-}
-
-impl Mapped {
-    /// `labels value` of each sample, without the labels of the resource.
-    fn samples(&self) -> Vec<String> {
-        let series = self.memory.series.lock();
-        let points = self.batch.points.iter().map(|point| {
-            let labels = series[point.series.0 as usize].without(&[
-                "job",
-                "instance",
-                "service_name",
-                "service_namespace",
-                "service_instance_id",
-            ]);
-            format!("{labels} {}", point.value)
-        });
-        points.filter(|sample| !sample.starts_with("target_info")).collect()
-    }
-}
-
-fn map(metrics_sent: Vec<Metric>) -> Mapped {
-    let memory = Memory::default();
-    let cache = SeriesCache::new(100);
-    let limits = Limits::default();
-    let bytes = metrics(metrics_sent).encode_to_vec();
-    let mut batches = Vec::new();
-    // The second pass takes the series from the cache and must say the same.
-    for _ in 0..2 {
-        let mut mapper = Mapper::new(&memory, &cache, &limits);
-        mapper.map(MetricsRef::new(&bytes)).unwrap();
-        batches.push(mapper.finish());
-    }
-    let (again, outcome_again) = batches.pop().unwrap();
-    let (batch, outcome) = batches.pop().unwrap();
-    let points = |batch: &SeriesBatch| {
-        let points = batch.points.iter();
-        points.map(|p| (p.series, p.at, p.start, p.value.to_bits())).collect::<Vec<_>>()
-    };
-    // target_info is not written again so soon.
-    assert!(points(&batch).starts_with(&points(&again)));
-    assert_eq!(again.histograms, batch.histograms);
-    assert_eq!(again.exemplars, batch.exemplars);
-    assert_eq!(outcome_again, outcome);
-    Mapped { memory, batch, outcome }
-}
 
 fn sum(name: &str, temporality: i32, is_monotonic: bool) -> Metric {
     let mut point = point(5);
@@ -110,11 +58,11 @@ fn a_counter_gets_its_suffixes_start_time_exemplar_identity_and_metadata() {
 }
 
 #[test]
-fn delta_and_unknown_temporality_are_refused_by_point() {
-    let mapped = map(vec![sum("a", 1, true), sum("b", 0, true), sum("c", 2, false)]);
+fn points_of_unknown_temporality_are_refused() {
+    let mapped = map(vec![sum("b", 0, true), sum("c", 2, false), sum("d", 3, false)]);
     assert_eq!(mapped.samples(), [r#"c_bytes{http_route="/"} 5"#]);
     let reasons: Vec<_> = mapped.outcome.refused.iter().map(|r| (r.reason, r.count)).collect();
-    assert_eq!(reasons, [("delta_temporality", 1), ("temporality_unspecified", 1)]);
+    assert_eq!(reasons, [("temporality_unspecified", 2)]);
     assert_eq!(mapped.outcome.accepted, 1);
 }
 
@@ -273,8 +221,8 @@ proptest! {
                 0 => drop(crate::otlp::traces::map(TracesRef::new(&bytes), &limits, model::read::RangeNs::ALL).map(|_| ())),
                 1 => drop(crate::otlp::logs::map(LogsRef::new(&bytes), &limits, NOW.to_ns()).map(|_| ())),
                 _ => {
-                    let (memory, cache) = (Memory::default(), SeriesCache::new(10));
-                    Mapper::new(&memory, &cache, &limits).map(MetricsRef::new(&bytes)).ok();
+                    let shelf = Shelf::new(Default::default());
+                    shelf.mapper().map(MetricsRef::new(&bytes)).ok();
                 }
             }
         }

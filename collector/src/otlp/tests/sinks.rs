@@ -18,27 +18,30 @@ use proto::generated::opentelemetry::proto::metrics::v1::{
 use proto::generated::opentelemetry::proto::resource::v1::Resource;
 use proto::generated::opentelemetry::proto::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
-use crate::{Limits, Receiver, Sinks, Telemetry};
+use crate::{Limits, Receiver, Sinks, Telemetry, Translation};
 
-pub(super) const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
-pub(super) const NOW_NS: u64 = 1_700_000_000_000_000_000;
+pub(crate) const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
+pub(crate) const NOW_NS: u64 = 1_700_000_000_000_000_000;
 
 /// A log record as it arrived: stream, line, fields.
-pub(super) type LogSeen = (String, String, Vec<(String, String)>);
+pub(crate) type LogSeen = (String, String, Vec<(String, String)>);
 
 /// Keeps what it is given; fails as it is told.
 #[derive(Default)]
-pub(super) struct Memory {
-    pub(super) series: Mutex<Vec<Labels>>,
-    pub(super) batches: Mutex<Vec<SeriesBatch>>,
-    pub(super) metadata: Mutex<Vec<(String, MetricMetadata)>>,
-    pub(super) logs: Mutex<Vec<LogSeen>>,
-    pub(super) spans: Mutex<Vec<(String, String)>>,
-    pub(super) observed: Mutex<usize>,
+pub(crate) struct Memory {
+    pub(crate) series: Mutex<Vec<Labels>>,
+    pub(crate) batches: Mutex<Vec<SeriesBatch>>,
+    pub(crate) metadata: Mutex<Vec<(String, MetricMetadata)>>,
+    pub(crate) logs: Mutex<Vec<LogSeen>>,
+    pub(crate) spans: Mutex<Vec<(String, String)>>,
+    pub(crate) observed: Mutex<usize>,
     /// What every append answers.
-    pub(super) failure: Mutex<Option<ErrorKind>>,
+    pub(crate) failure: Mutex<Option<ErrorKind>>,
+    /// Forgets all series at the next append, as a store does whose retention ran meanwhile.
+    pub(crate) forgets: Mutex<bool>,
+    pub(crate) generation: Mutex<u64>,
     /// What every commit resolves to.
-    pub(super) commit_failure: Mutex<Option<ErrorKind>>,
+    pub(crate) commit_failure: Mutex<Option<ErrorKind>>,
 }
 
 impl Memory {
@@ -68,7 +71,7 @@ impl SeriesSink for Memory {
     }
 
     fn generation(&self) -> u64 {
-        0
+        *self.generation.lock()
     }
 
     fn accepted_times(&self) -> RangeMs {
@@ -81,8 +84,29 @@ impl SeriesSink for Memory {
 
     fn append(&self, batch: &SeriesBatch) -> model::Result<(WriteOutcome, Commit)> {
         let commit = self.fail()?;
-        self.batches.lock().push(batch.clone());
-        Ok((WriteOutcome::default(), commit))
+        let mut outcome = WriteOutcome::default();
+        if std::mem::take(&mut *self.forgets.lock()) {
+            *self.generation.lock() += 1;
+            self.series.lock().clear();
+            outcome.refuse("unknown_series", || "a series is gone".to_owned());
+            return Ok((outcome, commit));
+        }
+        let mut kept = batch.clone();
+        let mut keep = |at: TimestampMs| {
+            let is_kept = at >= self.accepted_times().start && at <= self.accepted_times().end;
+            match is_kept {
+                true => outcome.accepted += 1,
+                false => outcome.refuse("too_old", || format!("{at} is too old")),
+            }
+            is_kept
+        };
+        kept.points.retain(|point| keep(point.at));
+        let floats = kept.points.len() as u64;
+        kept.histograms.retain(|point| keep(point.at));
+        outcome.histograms = outcome.accepted - floats;
+        outcome.exemplars = kept.exemplars.len() as u64;
+        self.batches.lock().push(kept);
+        Ok((outcome, commit))
     }
 }
 
@@ -127,14 +151,18 @@ impl SpanObserver for Memory {
 }
 
 /// A receiver in front of memory, with its registry.
-pub(super) struct Bench {
-    pub(super) memory: Arc<Memory>,
-    pub(super) receiver: Arc<Receiver>,
+pub(crate) struct Bench {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) receiver: Arc<Receiver>,
     registry: Registry,
 }
 
 impl Bench {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self::with(limits, Translation::default())
+    }
+
+    pub(crate) fn with(limits: Limits, translation: Translation) -> Self {
         let memory = Arc::new(Memory::default());
         let sinks = Sinks {
             series: memory.clone(),
@@ -145,12 +173,22 @@ impl Bench {
         let mut registry = Registry::default();
         let telemetry = Telemetry::register(&mut registry);
         let clock = Arc::new(ManualClock::at(NOW));
-        let receiver = Arc::new(Receiver::new(sinks, limits, telemetry, clock));
+        let receiver = Arc::new(Receiver::new(sinks, limits, translation, telemetry, clock));
         Bench { memory, receiver, registry }
     }
 
+    /// Takes an OTLP request of metrics.
+    pub(crate) async fn export_metrics(&self, body: Vec<u8>) -> WriteOutcome {
+        let (signal, format) = (proto::Signal::Metrics, crate::otlp::receiver::Format::Protobuf);
+        let encoding = crate::body::Encoding::Identity;
+        let reservation = self.receiver.reservation();
+        let exported =
+            self.receiver.export(signal, format, encoding, body.into(), reservation).await;
+        exported.unwrap().outcome
+    }
+
     /// The value of a counter, 0 if it was never touched.
-    pub(super) fn counter(&self, series: &str) -> u64 {
+    pub(crate) fn counter(&self, series: &str) -> u64 {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text.lines()
@@ -159,7 +197,7 @@ impl Bench {
     }
 }
 
-pub(super) fn text(key: &str, value: &str) -> KeyValue {
+pub(crate) fn text(key: &str, value: &str) -> KeyValue {
     KeyValue {
         key: key.to_owned(),
         value: Some(AnyValue { value: Some(any_value::Value::StringValue(value.to_owned())) }),
@@ -167,7 +205,7 @@ pub(super) fn text(key: &str, value: &str) -> KeyValue {
     }
 }
 
-pub(super) fn resource() -> Option<Resource> {
+pub(crate) fn resource() -> Option<Resource> {
     let attributes = vec![
         text("service.name", "shop"),
         text("service.namespace", "eu"),
@@ -177,7 +215,7 @@ pub(super) fn resource() -> Option<Resource> {
     Some(Resource { attributes, ..Default::default() })
 }
 
-pub(super) fn span(id: u8) -> Span {
+pub(crate) fn span(id: u8) -> Span {
     Span {
         trace_id: vec![1; 16],
         span_id: vec![id; 8],
@@ -188,7 +226,7 @@ pub(super) fn span(id: u8) -> Span {
     }
 }
 
-pub(super) fn traces(spans: Vec<Span>) -> trace::v1::ExportTraceServiceRequest {
+pub(crate) fn traces(spans: Vec<Span>) -> trace::v1::ExportTraceServiceRequest {
     let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
     trace::v1::ExportTraceServiceRequest {
         resource_spans: vec![ResourceSpans {
@@ -199,7 +237,7 @@ pub(super) fn traces(spans: Vec<Span>) -> trace::v1::ExportTraceServiceRequest {
     }
 }
 
-pub(super) fn logs(log_records: Vec<LogRecord>) -> logs::v1::ExportLogsServiceRequest {
+pub(crate) fn logs(log_records: Vec<LogRecord>) -> logs::v1::ExportLogsServiceRequest {
     let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
     logs::v1::ExportLogsServiceRequest {
         resource_logs: vec![ResourceLogs {
@@ -210,7 +248,7 @@ pub(super) fn logs(log_records: Vec<LogRecord>) -> logs::v1::ExportLogsServiceRe
     }
 }
 
-pub(super) fn metrics(metrics: Vec<Metric>) -> metrics::v1::ExportMetricsServiceRequest {
+pub(crate) fn metrics(metrics: Vec<Metric>) -> metrics::v1::ExportMetricsServiceRequest {
     let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
     metrics::v1::ExportMetricsServiceRequest {
         resource_metrics: vec![ResourceMetrics {
@@ -221,7 +259,7 @@ pub(super) fn metrics(metrics: Vec<Metric>) -> metrics::v1::ExportMetricsService
     }
 }
 
-pub(super) fn point(value: i64) -> NumberDataPoint {
+pub(crate) fn point(value: i64) -> NumberDataPoint {
     NumberDataPoint {
         time_unix_nano: NOW_NS,
         value: Some(number_data_point::Value::AsInt(value)),
@@ -229,7 +267,7 @@ pub(super) fn point(value: i64) -> NumberDataPoint {
     }
 }
 
-pub(super) fn gauge(name: &str, data_points: Vec<NumberDataPoint>) -> Metric {
+pub(crate) fn gauge(name: &str, data_points: Vec<NumberDataPoint>) -> Metric {
     Metric {
         name: name.to_owned(),
         data: Some(metric::Data::Gauge(Gauge { data_points })),
