@@ -15,7 +15,8 @@ mod reader;
 mod series;
 
 pub(crate) use error::Error;
-pub(crate) use reader::{ExemplarText, Format, Item, Reader, Sample};
+pub use reader::Format;
+pub(crate) use reader::{ExemplarText, Item, Reader, Sample};
 pub(crate) use series::{base_of, read_labels, read_series};
 
 #[cfg(test)]

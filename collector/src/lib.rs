@@ -30,10 +30,12 @@
 
 mod body;
 mod exposition;
+pub mod import;
 mod limits;
 mod otlp;
 mod rejection;
 mod remote_write;
+pub mod scrape;
 mod serve;
 mod telemetry;
 

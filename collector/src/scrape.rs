@@ -18,7 +18,7 @@
 mod cache;
 mod config;
 mod discovery;
-mod fetch;
+pub(crate) mod fetch;
 mod ingest;
 mod md5;
 mod pool;

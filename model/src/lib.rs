@@ -28,6 +28,7 @@ pub mod labels;
 pub mod log;
 pub mod matcher;
 pub mod read;
+pub mod rollup;
 pub mod sample;
 pub mod span;
 pub mod value;

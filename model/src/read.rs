@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::labels::Labels;
 use crate::log::LogRow;
 use crate::matcher::Matcher;
+use crate::rollup::{Rollup, RollupRequest};
 use crate::sample::{Exemplar, MetricMetadata, NativeHistogram, SeriesId};
 use crate::span::{Trace, TraceId};
 use crate::value::Value;
@@ -199,9 +200,14 @@ pub struct SeriesRequest {
     pub columns: SeriesColumnsWanted,
     /// At most this many series. Exact, which ones is open.
     pub limit: Option<usize>,
-    /// The distance of the query's evaluation times, zero for an instant query. A hint: a store with
-    /// rollups may use it.
+    /// The distance of the query's evaluation times, zero for an instant query. A hint.
     pub step_ms: i64,
+    /// The caller can use rollups in place of samples. A hint: a store answers each series either
+    /// with samples, or with a rollup over the whole range that gives bit for bit what the samples
+    /// give ([`Rollup::is_exact`]), or is the best that is left where samples are gone. Series with
+    /// native histograms in the range, and delta series if increases are asked for
+    /// ([`crate::labels::TEMPORALITY`]), are answered with samples.
+    pub rollup: Option<RollupRequest>,
 }
 
 impl SeriesRequest {
@@ -213,6 +219,7 @@ impl SeriesRequest {
             columns: SeriesColumnsWanted { samples: true, starts: false },
             limit: None,
             step_ms: 0,
+            rollup: None,
         }
     }
 
@@ -224,6 +231,7 @@ impl SeriesRequest {
             columns: SeriesColumnsWanted { samples: false, starts: false },
             limit,
             step_ms: 0,
+            rollup: None,
         }
     }
 }
@@ -244,6 +252,8 @@ pub struct SeriesColumns {
     pub starts_ms: Vec<i64>,
     /// Native histograms with their times.
     pub histograms: Vec<(TimestampMs, Arc<NativeHistogram>)>,
+    /// In place of all other columns, if the request allows it.
+    pub rollup: Option<Box<Rollup>>,
 }
 
 /// A stream of series; stops at the first error.

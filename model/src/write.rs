@@ -120,6 +120,19 @@ pub trait SeriesSink: Send + Sync {
     /// be kept.
     fn series_of(&self, labels: &[(&str, &str)]) -> Result<SeriesId>;
 
+    /// A guess that saves hashing: the series that came after `previous` the last time, if it has
+    /// exactly these labels, byte by byte. Senders repeat their series in one order. `None` tells
+    /// nothing; labels need not be sorted, nor text.
+    fn series_after(&self, previous: SeriesId, labels: &[(&[u8], &[u8])]) -> Option<SeriesId> {
+        let _ = (previous, labels);
+        None
+    }
+
+    /// Teaches the next guess.
+    fn series_follows(&self, previous: SeriesId, series: SeriesId) {
+        let _ = (previous, series);
+    }
+
     /// [`SeriesSink::series_of`] for labels that were built.
     fn series(&self, labels: &Labels) -> Result<SeriesId> {
         self.series_of(&labels.iter().collect::<Vec<_>>())
@@ -344,6 +357,14 @@ impl SpanObserver for () {
 impl<T: SeriesSink + ?Sized> SeriesSink for Arc<T> {
     fn series_of(&self, labels: &[(&str, &str)]) -> Result<SeriesId> {
         (**self).series_of(labels)
+    }
+
+    fn series_after(&self, previous: SeriesId, labels: &[(&[u8], &[u8])]) -> Option<SeriesId> {
+        (**self).series_after(previous, labels)
+    }
+
+    fn series_follows(&self, previous: SeriesId, series: SeriesId) {
+        (**self).series_follows(previous, series);
     }
 
     fn generation(&self) -> u64 {

@@ -15,7 +15,7 @@ mod v1;
 mod v2;
 
 pub use histogram::{CountRef, HistogramRef, SideRef, SpanRef};
-pub use v1::{LabelRef, SeriesExemplarRef, SeriesMetadataRef, SeriesRef, WriteRef};
+pub use v1::{LabelRef, RawLabelRef, SeriesExemplarRef, SeriesMetadataRef, SeriesRef, WriteRef};
 pub use v2::{SymbolExemplarRef, SymbolMetadataRef, SymbolRefs, SymbolSeriesRef, SymbolWriteRef};
 
 use crate::wire::{DecodeError, Message, Reader, fixed64, known, varint};

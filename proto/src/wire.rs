@@ -265,6 +265,13 @@ impl<'a> Reader<'a> {
     /// and nothing else. `None` as in [`only_short_text`](Self::only_short_text).
     #[inline]
     pub(crate) fn two_short_texts(&self, first: u32, second: u32) -> Option<(&'a str, &'a str)> {
+        let (one, two) = self.two_short_bytes(first, second)?;
+        Some((std::str::from_utf8(one).ok()?, std::str::from_utf8(two).ok()?))
+    }
+
+    /// As [`Reader::two_short_texts`], of bytes.
+    #[inline]
+    pub(crate) fn two_short_bytes(&self, first: u32, second: u32) -> Option<(&'a [u8], &'a [u8])> {
         let [key, length, rest @ ..] = self.rest else { return None };
         if u32::from(*key) != first || *length >= 0x80 {
             return None;
@@ -274,7 +281,7 @@ impl<'a> Reader<'a> {
         if u32::from(*key) != second || *length >= 0x80 || usize::from(*length) != two.len() {
             return None;
         }
-        Some((std::str::from_utf8(one).ok()?, std::str::from_utf8(two).ok()?))
+        Some((one, two))
     }
 
     /// Skips a field the message type does not have. A field in `known` is here only because its

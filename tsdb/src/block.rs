@@ -28,6 +28,7 @@ mod histograms;
 mod ints;
 mod pages;
 mod reader;
+mod rollups;
 mod select;
 mod series;
 mod table;
@@ -42,6 +43,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 pub(crate) use chunks::SectionBytes;
 pub(crate) use reader::Block;
+pub(crate) use rollups::RollupWanted;
 pub(crate) use series::{BlockSeries, ReadScratch, Wanted};
 pub(crate) use writer::BlockWriter;
 

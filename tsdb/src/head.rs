@@ -12,6 +12,7 @@ pub(crate) mod times;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::TimestampMs;
 use model::read::RangeMs;
@@ -42,6 +43,8 @@ pub(crate) struct Head {
     pub(crate) series: Vec<Series>,
     /// How often each slot was given out: the upper half of a series id.
     epochs: Vec<u32>,
+    /// The slot whose series came after that of each slot, as far as anybody told. A guess.
+    followers: Vec<AtomicU32>,
     /// By number.
     pub(crate) windows: BTreeMap<i64, Window>,
     pub(crate) window_ms: i64,
@@ -65,6 +68,7 @@ impl Head {
             catalogue: Catalogue::default(),
             series: Vec::new(),
             epochs: Vec::new(),
+            followers: Vec::new(),
             windows: BTreeMap::new(),
             window_ms,
             sealed_through: i64::MIN,
@@ -80,7 +84,7 @@ impl Head {
     pub(crate) fn bytes(&self) -> usize {
         let trees: usize = self.windows.values().map(|window| window.tree.bytes()).sum();
         self.catalogue.bytes()
-            + self.series.capacity() * (size_of::<Series>() + 4)
+            + self.series.capacity() * (size_of::<Series>() + 8)
             + self.sample_bytes
             + trees
     }
@@ -143,6 +147,7 @@ impl Head {
         while self.series.len() <= slot as usize {
             self.series.push(Series::empty());
             self.epochs.push(0);
+            self.followers.push(AtomicU32::new(u32::MAX));
         }
     }
 
@@ -160,6 +165,19 @@ impl Head {
         self.sample_bytes = self.sample_bytes.saturating_sub(freed + rare);
         self.epochs[slot as usize] = self.epochs[slot as usize].wrapping_add(1);
         self.removed.push(slot);
+    }
+
+    /// The series that came after `previous`, if it has exactly these labels.
+    #[inline]
+    pub(crate) fn after(&self, previous: SeriesId, labels: &[(&[u8], &[u8])]) -> Option<SeriesId> {
+        let slot = self.followers.get(previous.0 as u32 as usize)?.load(Ordering::Relaxed);
+        self.catalogue.has_labels(slot, labels).then(|| self.id(slot))
+    }
+
+    pub(crate) fn set_follower(&self, previous: SeriesId, series: SeriesId) {
+        if let Some(follower) = self.followers.get(previous.0 as u32 as usize) {
+            follower.store(series.0 as u32, Ordering::Relaxed);
+        }
     }
 
     /// Puts a batch into its series; points of unknown series are refused. Times were checked.

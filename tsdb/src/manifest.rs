@@ -22,8 +22,13 @@ const VERSION: u32 = 1;
 pub(crate) enum BlockKind {
     /// Samples as they came.
     Raw,
-    /// Summaries of samples over stretches of this many milliseconds.
-    Rollup(i64),
+    /// Summaries of the samples of a raw block. It has the series of that block, in the same order.
+    Rollup {
+        /// The length of a bucket.
+        resolution_ms: i64,
+        /// The number of the raw block.
+        of: u64,
+    },
 }
 
 /// One block.

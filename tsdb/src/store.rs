@@ -5,6 +5,7 @@ mod maintain;
 mod merge;
 mod query;
 mod replay;
+mod rollups;
 mod seal;
 
 use std::path::{Path, PathBuf};
@@ -264,6 +265,16 @@ impl SeriesSink for Tsdb {
         match self.budget_reached(live, metric, labels) {
             None => Ok(live.create(hash, labels)),
             Some(budget) => Ok(self.fold(live, budget, metric, labels)?),
+        }
+    }
+
+    fn series_after(&self, previous: SeriesId, labels: &[(&[u8], &[u8])]) -> Option<SeriesId> {
+        self.live.read().head.after(previous, labels)
+    }
+
+    fn series_follows(&self, previous: SeriesId, series: SeriesId) {
+        if !budget::is_folded(previous) && !budget::is_folded(series) {
+            self.live.read().head.set_follower(previous, series);
         }
     }
 

@@ -42,6 +42,14 @@ impl OpenBlock {
         self.entry.kind == BlockKind::Raw
     }
 
+    /// The resolution of a rollup and the number of the raw block that it was made with.
+    pub(crate) fn rollup(&self) -> Option<(i64, u64)> {
+        match self.entry.kind {
+            BlockKind::Raw => None,
+            BlockKind::Rollup { resolution_ms, of } => Some((resolution_ms, of)),
+        }
+    }
+
     /// The manifest no longer names it: the file goes with its last reader.
     pub(crate) fn retire(&self) {
         self.is_obsolete.store(true, Ordering::SeqCst);

@@ -10,7 +10,7 @@ use super::series::{braces_end, name_end, part, quoted_end, series_end, skip_bla
 
 /// Which of the two languages a text is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// Prometheus text, 0.0.4 or 1.0.0.
     Text,
     /// OpenMetrics, 0.0.1 or 1.0.0.
@@ -31,6 +31,8 @@ pub(crate) enum Item<'a> {
 pub(crate) struct Sample<'a> {
     /// The text that names the series, for [`super::read_series`].
     pub(crate) series: &'a str,
+    /// Whether that is the hint.
+    pub(crate) is_hinted: bool,
     pub(crate) value: f64,
     pub(crate) timestamp_ms: Option<i64>,
     pub(crate) exemplar: Option<ExemplarText<'a>>,
@@ -64,6 +66,10 @@ type Line<'a> = Result<(Option<Item<'a>>, usize), Fault>;
 impl Reader {
     pub(crate) fn new(format: Format) -> Self {
         Reader { format, lines: 0, kind: MetricKind::Unknown, is_ended: false }
+    }
+
+    pub(crate) fn format(&self) -> Format {
+        self.format
     }
 
     /// What the last TYPE line said the samples after it are.
@@ -111,9 +117,9 @@ impl Reader {
         Error { line: self.lines + 1, column: at + 1, message }
     }
 
-    /// An error of the line that was read last.
-    pub(crate) fn error_before(&self, message: &'static str) -> Error {
-        Error { line: self.lines.max(1), column: 1, message }
+    /// How many lines were read: the number of the last one.
+    pub(crate) fn line(&self) -> u64 {
+        self.lines
     }
 
     fn indented<'a>(&mut self, text: &'a str, hint: &str) -> Line<'a> {
@@ -147,7 +153,7 @@ impl Reader {
         at = if is_text { skip_blanks(bytes, at) } else { one_space(bytes, at)? };
         let end = token_end(bytes, at);
         let value = bytes.get(at..end).and_then(parse_value).ok_or((at, "a number is expected"))?;
-        let mut sample = Sample { series, value, timestamp_ms: None, exemplar: None };
+        let mut sample = Sample { series, is_hinted, value, timestamp_ms: None, exemplar: None };
         if is_text {
             at = skip_blanks(bytes, end);
             let end = token_end(bytes, at);

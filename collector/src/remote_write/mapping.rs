@@ -6,7 +6,7 @@ use model::sample::{Exemplar, MetricKind, SeriesId};
 use model::write::{FloatPoint, HistogramPoint, Refusal, SeriesBatch, WriteOutcome};
 use model::{ErrorKind, SeriesSink, TimestampMs};
 use proto::remote_write::{
-    HistogramRef, LabelRef, SampleRef, SymbolMetadataRef, SymbolRefs, SymbolSeriesRef,
+    HistogramRef, LabelRef, SampleRef, SeriesRef, SymbolMetadataRef, SymbolRefs, SymbolSeriesRef,
     SymbolWriteRef, WriteRef,
 };
 use proto::{DecodeError, Messages};
@@ -65,8 +65,16 @@ impl<'m> Mapper<'m> {
         let request = WriteRef::new(decoded);
         let mut labels: Vec<(&str, &str)> = Vec::new();
         let mut pairs: Vec<(&str, &str)> = Vec::new();
+        let mut raw: Vec<(&[u8], &[u8])> = Vec::new();
+        let mut previous = None;
         for series in request.timeseries() {
             let series = series.map_err(|e| malformed(&e))?;
+            // Senders repeat their series in one order: guess before labels are checked and hashed.
+            if let Some(guessed) = self.guess(previous, &series, &mut raw) {
+                previous = Some(guessed);
+                self.samples(guessed, series.samples())?;
+                continue;
+            }
             let items = count(&series.samples()) + count(&series.histograms());
             let found = match self.check_count(count(&series.labels())) {
                 Err(refused) => Err(refused),
@@ -76,6 +84,9 @@ impl<'m> Mapper<'m> {
                 }
             };
             let Some(id) = self.kept(found, items) else { continue };
+            if let Some(previous) = previous.replace(id) {
+                self.sink.series_follows(previous, id);
+            }
             self.samples(id, series.samples())?;
             for histogram in series.histograms() {
                 self.histogram(id, &labels, &histogram.map_err(|e| malformed(&e))?)?;
@@ -203,6 +214,27 @@ impl<'m> Mapper<'m> {
                 _ => Err(Rejection::from_store(&error, self.limits.retry_delay)),
             },
         }
+    }
+
+    /// The series that came after `previous` the last time, if this is it; only for series of float
+    /// samples alone.
+    #[inline]
+    fn guess<'a>(
+        &self,
+        previous: Option<SeriesId>,
+        series: &SeriesRef<'a>,
+        raw: &mut Vec<(&'a [u8], &'a [u8])>,
+    ) -> Option<SeriesId> {
+        let previous = previous?;
+        if count(&series.histograms()) + count(&series.exemplars()) > 0 {
+            return None;
+        }
+        raw.clear();
+        for label in series.raw_labels() {
+            let label = label.ok()?;
+            raw.push((label.name, label.value));
+        }
+        self.sink.series_after(previous, raw)
     }
 
     /// The id, or the refusal of all `items` of the series.

@@ -10,7 +10,7 @@ use crate::exposition::Format;
 use super::relabel::Relabel;
 
 /// A text that is never shown.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default, serde::Deserialize)]
 pub struct Secret(String);
 
 impl Secret {

@@ -37,7 +37,15 @@ pub(super) async fn run(job: Arc<Job>, shared: Arc<Shared>, stop: CancellationTo
             return;
         }
     };
-    let mut pool = Pool { job, shared, fetcher, stop: stop.clone(), ..Pool::idle() };
+    let mut pool = Pool {
+        job,
+        shared,
+        fetcher,
+        stop: stop.clone(),
+        running: BTreeMap::new(),
+        discovered: None,
+        tasks: TaskTracker::new(),
+    };
     let looks = pool.job.file_discovery.iter().map(|files| files.refresh_interval);
     let every = looks.min().map(|every| every.clamp(Duration::from_millis(100), LOOK_EVERY_MAX));
     let mut files = Files::default();
@@ -173,19 +181,85 @@ impl Scraper {
                 () = gone.cancelled() => break,
                 _ = ticks.tick() => {}
             }
-            let Ok(slot) = self.shared.slots.acquire().await else { return };
             let at = align(&mut aligned, self.shared.clock.now_ms(), interval);
-            let fetched = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
                 () = gone.cancelled() => break,
-                fetched = self.fetch() => fetched,
-            };
-            drop(slot);
-            self.keep(at, fetched).await;
+                () = self.scrape(at) => {}
+            }
         }
         // At a stop nothing is said: the next start goes on. A target that is gone has ended.
-        let output = self.output();
-        self.ingest.finish(output, self.shared.clock.now_ms());
-        write(&self.shared, &self.job.name, &self.ingest.batch).await;
+        let shared = self.shared.clone();
+        self.ingest.finish(output(&shared), shared.clock.now_ms());
+        write(&shared, &self.job.name, &self.ingest.batch).await;
     }
+
+    async fn scrape(&mut self, at: TimestampMs) {
+        let shared = self.shared.clone();
+        // The semaphore is never closed.
+        let Ok(slot) = shared.slots.acquire().await else { return };
+        let started = shared.clock.monotonic();
+        let fetched = self.fetcher.fetch(&self.target).await;
+        drop(slot);
+        let (counts, error) = match fetched {
+            Ok(fetched) => {
+                let take = || self.ingest.take(output(&shared), &fetched.body, fetched.format, at);
+                let (counts, result) = off_loop(fetched.body.len(), take);
+                (counts, result.err())
+            }
+            Err(error) => {
+                self.ingest.fail(at);
+                (Counts::default(), Some(error))
+            }
+        };
+        let duration = shared.clock.monotonic().saturating_sub(started);
+        let is_up = error.is_none();
+        self.ingest.report(output(&shared), at, is_up, duration.as_secs_f64(), counts);
+        shared.telemetry.scrape(is_up);
+        {
+            let mut state = self.state.lock();
+            let health = if is_up { Health::Up } else { Health::Down };
+            let error = error.unwrap_or_default();
+            if !is_up && state.last_error != error {
+                let (job, url) = (&self.job.name, &self.target.url);
+                tracing::debug!(job, %url, error, "a scrape failed");
+            }
+            (state.health, state.last_error) = (health, error);
+            (state.last_scrape, state.last_duration) = (Some(at), duration);
+        }
+        write(&shared, &self.job.name, &self.ingest.batch).await;
+    }
+}
+
+fn output(shared: &Shared) -> Output<'_> {
+    let (described, telemetry) = (&shared.described, &shared.telemetry);
+    Output { sink: &*shared.sink, described, telemetry }
+}
+
+/// Targets take turns: each has its own place in the interval, the same after a restart.
+fn first_wait(target: &Target, now: TimestampMs) -> Duration {
+    let interval = target.interval.as_millis().max(1) as u64;
+    let hash = xxhash_rust::xxh3::xxh3_64(target.identity.to_string().as_bytes());
+    let (place, now) = (hash % interval, now.0.rem_euclid(interval as i64) as u64);
+    Duration::from_millis((place + interval - now) % interval)
+}
+
+/// Timers are a little late; up to this much is put right, so that times lie evenly and the store
+/// needs fewer bits for them (Prometheus does the same).
+const TOLERANCE_MS_MAX: i64 = 2;
+
+fn align(aligned: &mut Option<TimestampMs>, now: TimestampMs, interval: Duration) -> TimestampMs {
+    let interval_ms = (interval.as_millis() as i64).max(1);
+    let tolerance_ms = (interval_ms / 100).min(TOLERANCE_MS_MAX);
+    let mut expected = aligned.unwrap_or(now);
+    let behind = now.0.saturating_sub(expected.0);
+    if behind >= interval_ms {
+        expected = expected.plus_ms(behind - behind % interval_ms);
+    } else if interval_ms - behind <= tolerance_ms {
+        // A timer may also be early.
+        expected = expected.plus_ms(interval_ms);
+    }
+    *aligned = Some(expected);
+    let off = now.0 - expected.0;
+    if off.abs() <= tolerance_ms { expected } else { now }
 }

@@ -44,6 +44,12 @@ impl<'a> SeriesRef<'a> {
         self.labels
     }
 
+    /// The labels in order, not checked to be text.
+    #[inline]
+    pub fn raw_labels(&self) -> Messages<'a, RawLabelRef<'a>> {
+        self.labels.as_other()
+    }
+
     /// The float samples in order.
     #[inline]
     pub fn samples(&self) -> Messages<'a, SampleRef> {
@@ -129,6 +135,26 @@ impl<'a> Message<'a> for LabelRef<'a> {
             }
         }
         Ok(label)
+    }
+}
+
+/// `Label` before anybody knows that it is text: for a look whether it is what is known already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RawLabelRef<'a> {
+    /// The name.
+    pub name: &'a [u8],
+    /// The value.
+    pub value: &'a [u8],
+}
+
+impl<'a> Message<'a> for RawLabelRef<'a> {
+    const NAME: &'static str = "label";
+
+    #[inline]
+    fn read(message: Reader<'a>) -> Result<Self, DecodeError> {
+        // Any other form is a label of no known series, and is read and checked as text.
+        let (name, value) = message.two_short_bytes(delimited(1), delimited(2)).unwrap_or_default();
+        Ok(RawLabelRef { name, value })
     }
 }
 

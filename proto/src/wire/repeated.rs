@@ -73,6 +73,13 @@ impl<'a, T> Messages<'a, T> {
         Self { reader: message, key: delimited(number), count, item: PhantomData }
     }
 
+    /// The same run read as messages of another type.
+    #[inline]
+    pub(crate) fn as_other<U>(&self) -> Messages<'a, U> {
+        let Messages { reader, key, count, .. } = *self;
+        Messages { reader, key, count, item: PhantomData }
+    }
+
     /// The bytes of the next message, or `None` at the end of the run.
     #[inline]
     pub(crate) fn next_raw(&mut self) -> Result<Option<Reader<'a>>> {

@@ -18,7 +18,7 @@ use super::histograms::{self, Layout};
 use super::pages::{ChunkReader, ChunkScratch};
 use super::reader::Block;
 use super::table::TableCursor;
-use super::writer::{HAS_EXEMPLARS, HAS_FLOATS, HAS_HISTOGRAMS, HAS_STARTS};
+use super::writer::{HAS_EXEMPLARS, HAS_FLOATS, HAS_HISTOGRAMS, HAS_ROLLUP, HAS_STARTS};
 use crate::columns::{Columns, HistogramSample, StartRun};
 
 /// Numbers of time columns that a query keeps; over this it begins anew.
@@ -47,7 +47,7 @@ impl Wanted {
 #[derive(Default)]
 pub(crate) struct ReadScratch {
     block: u64,
-    chunks: ChunkScratch,
+    pub(super) chunks: ChunkScratch,
     entries: TableCursor,
     times_records: TableCursor,
     starts_records: TableCursor,
@@ -101,9 +101,7 @@ impl Block {
         wanted: Wanted,
         scratch: &mut ReadScratch,
     ) -> Result<Columns> {
-        self.check(index)?;
-        scratch.enter(self);
-        let record = scratch.entries.get(self.footer.entries, index, &self.file)?;
+        let record = self.entry(index, scratch)?;
         let mut fields = record.fields(&self.file);
         let flags = fields.u8()?;
         let mut columns = Columns::default();
@@ -233,9 +231,7 @@ impl Block {
         index: u32,
         scratch: &mut ReadScratch,
     ) -> Result<Option<(i64, i64)>> {
-        self.check(index)?;
-        scratch.enter(self);
-        let record = scratch.entries.get(self.footer.entries, index, &self.file)?;
+        let record = self.entry(index, scratch)?;
         let mut fields = record.fields(&self.file);
         let flags = fields.u8()?;
         let mut found: Option<(i64, i64)> = None;
@@ -243,6 +239,12 @@ impl Block {
             let (a, b) = found.unwrap_or((first, last));
             found = Some((a.min(first), b.max(last)));
         };
+        if flags == HAS_ROLLUP {
+            for _ in 0..2 {
+                let times = TimesRef::get(&mut fields)?;
+                cover(self.bounds_of(&times, scratch)?);
+            }
+        }
         if flags & HAS_FLOATS != 0 {
             let times = TimesRef::get(&mut fields)?;
             cover(self.bounds_of(&times, scratch)?);
@@ -280,7 +282,14 @@ impl Block {
         })
     }
 
-    fn chunks<'a>(&'a self, scratch: &'a mut ChunkScratch) -> ChunkReader<'a> {
+    /// The entry of a series.
+    pub(super) fn entry(&self, index: u32, scratch: &mut ReadScratch) -> Result<Record> {
+        self.check(index)?;
+        scratch.enter(self);
+        scratch.entries.get(self.footer.entries, index, &self.file)
+    }
+
+    pub(super) fn chunks<'a>(&'a self, scratch: &'a mut ChunkScratch) -> ChunkReader<'a> {
         ChunkReader { file: &self.file, table: self.footer.chunk_table, scratch }
     }
 
@@ -310,7 +319,7 @@ impl Block {
     }
 
     /// A whole column and which part of it a series has.
-    fn times_of(
+    pub(super) fn times_of(
         &self,
         times: &TimesRef,
         scratch: &mut ReadScratch,
@@ -338,7 +347,7 @@ impl Block {
     }
 
     /// A part of a column, the same for every series that asks for it.
-    fn shared_times(
+    pub(super) fn shared_times(
         &self,
         number: u32,
         column: &Arc<Vec<i64>>,
@@ -358,7 +367,7 @@ impl Block {
         part
     }
 
-    fn starts_of(&self, number: u32, scratch: &mut ReadScratch) -> Result<Arc<Vec<StartRun>>> {
+    pub(super) fn starts_of(&self, number: u32, scratch: &mut ReadScratch) -> Result<Arc<Vec<StartRun>>> {
         if let Some(starts) = scratch.starts.get(&number) {
             return Ok(Arc::clone(starts));
         }
@@ -372,7 +381,7 @@ impl Block {
 }
 
 /// Which of the times lie in the range.
-fn cut(times: &[i64], range: RangeMs) -> Range<usize> {
+pub(super) fn cut(times: &[i64], range: RangeMs) -> Range<usize> {
     let begin = times.partition_point(|time| *time < range.start.0);
     let end = times.partition_point(|time| *time <= range.end.0);
     begin..end.max(begin)

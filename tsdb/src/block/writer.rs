@@ -22,12 +22,14 @@ pub(super) const HAS_FLOATS: u8 = 1;
 pub(super) const HAS_STARTS: u8 = 2;
 pub(super) const HAS_HISTOGRAMS: u8 = 4;
 pub(super) const HAS_EXEMPLARS: u8 = 8;
+/// An entry is a rollup; it has nothing else.
+pub(super) const HAS_ROLLUP: u8 = 16;
 
 /// Writes one block. Holds in memory what the index needs (some 60 bytes a series, and each label
 /// value once) and at most 32 MiB of samples, whatever the size of the block.
 pub(crate) struct BlockWriter {
-    chunks: ChunkWriter,
-    columns: ColumnsWriter,
+    pub(super) chunks: ChunkWriter,
+    pub(super) columns: ColumnsWriter,
     dictionary: DictionaryWriter,
     entries: TableWriter,
     histograms: TableWriter,
@@ -37,7 +39,7 @@ pub(crate) struct BlockWriter {
     references: Vec<u32>,
     fingerprints: Vec<u64>,
     last: Option<Labels>,
-    meta: BlockMeta,
+    pub(super) meta: BlockMeta,
 }
 
 impl BlockWriter {
@@ -63,15 +65,10 @@ impl BlockWriter {
     /// order of [`Columns`] are refused with [`disk::Error::Unwritable`], and the writer is of no
     /// use after an error. A series without anything is kept as such.
     pub(crate) fn add(&mut self, labels: &Labels, columns: &Columns) -> Result<()> {
-        if self.last.as_ref().is_some_and(|last| series_order(last, labels).is_ge()) {
-            return Err(self.chunks.unwritable(format!("series {labels} out of order")));
-        }
+        let series = self.next_series(labels)?;
         if let Err(what) = check(columns) {
             return Err(self.chunks.unwritable(format!("series {labels}: {what}")));
         }
-        let Ok(series) = u32::try_from(self.meta.series) else {
-            return Err(self.chunks.unwritable("more than 2^32 series"));
-        };
         let mut record = vec![0u8];
         if !columns.values.is_empty() {
             record[0] |= HAS_FLOATS;
@@ -100,7 +97,22 @@ impl BlockWriter {
             self.cover(Some(first.at.0), Some(last.at.0));
             self.meta.exemplars += columns.exemplars.len() as u64;
         }
-        self.entries.push(&record);
+        self.push(labels, series, &record);
+        Ok(())
+    }
+
+    /// The number of a series that comes now.
+    pub(super) fn next_series(&mut self, labels: &Labels) -> Result<u32> {
+        if self.last.as_ref().is_some_and(|last| series_order(last, labels).is_ge()) {
+            return Err(self.chunks.unwritable(format!("series {labels} out of order")));
+        }
+        u32::try_from(self.meta.series)
+            .map_err(|_| self.chunks.unwritable("more than 2^32 series"))
+    }
+
+    /// Adds a series whose entry is `record`.
+    pub(super) fn push(&mut self, labels: &Labels, series: u32, record: &[u8]) {
+        self.entries.push(record);
         self.references.push(labels.len() as u32);
         for (name, value) in labels.iter() {
             self.references.push(self.dictionary.add(name, value, series));
@@ -108,11 +120,10 @@ impl BlockWriter {
         self.fingerprints.push(fingerprint(labels.iter()));
         self.last = Some(labels.clone());
         self.meta.series += 1;
-        Ok(())
     }
 
     /// Widens the times of the block.
-    fn cover(&mut self, first: Option<i64>, last: Option<i64>) {
+    pub(super) fn cover(&mut self, first: Option<i64>, last: Option<i64>) {
         self.meta.min_time = self.meta.min_time.min(first.unwrap_or(i64::MAX));
         self.meta.max_time = self.meta.max_time.max(last.unwrap_or(i64::MIN));
     }

@@ -107,6 +107,21 @@ impl Catalogue {
             })
     }
 
+    /// Whether the series in a slot has exactly these labels. A free or unknown slot has none.
+    #[inline]
+    pub(crate) fn has_labels(&self, slot: u32, labels: &[(&[u8], &[u8])]) -> bool {
+        let Some(series) = self.series.get(slot as usize) else { return false };
+        if series.fingerprint == NO_FINGERPRINT || series.pairs_len as usize != labels.len() {
+            return false;
+        }
+        let values = self.values.as_bytes();
+        self.pairs_of(*series).iter().zip(labels).all(|(pair, (name, value))| {
+            let pair = &self.pairs[*pair as usize];
+            let own = values.get(pair.value_start as usize..pair.value_end as usize);
+            own == Some(*value) && self.names[pair.name as usize].text.as_bytes() == *name
+        })
+    }
+
     /// The slot of the series with these labels; they are compared in full.
     pub(crate) fn find(&self, fingerprint: u64, labels: &[(&str, &str)]) -> Option<u32> {
         let key = table_key(fingerprint);

@@ -106,6 +106,7 @@ impl Tsdb {
         let number = self.manifest.lock().take_number();
         let path = self.dir.join(block_file(number));
         let mut writer = BlockWriter::create(&path, Codec::Dense, &*self.options.journal.files)?;
+        let mut rollups = self.rollup_writers(plan.level)?;
         let mut inputs: Vec<Cursor> = Vec::new();
         let mut ordered: Vec<&Arc<OpenBlock>> = plan.inputs.iter().collect();
         ordered.sort_by_key(|open| open.entry.newest_seal);
@@ -138,6 +139,9 @@ impl Tsdb {
             let columns = join(parts, &mut pool);
             if columns != Columns::default() {
                 writer.add(&labels, &columns)?;
+                for rollup in &mut rollups {
+                    rollup.add(&labels, &columns)?;
+                }
                 series += 1;
             }
         }
@@ -157,10 +161,17 @@ impl Tsdb {
                 made_at: self.clock.now_ms().0,
                 meta,
             };
+            for rollup in rollups {
+                if let Some(entry) = rollup.finish(&entry)? {
+                    self.written.merged_bytes.fetch_add(entry.meta.bytes, Ordering::Relaxed);
+                    merged.push(Arc::new(OpenBlock::open(&self.dir, entry, &self.cache)?));
+                }
+            }
             merged.push(Arc::new(OpenBlock::open(&self.dir, entry, &self.cache)?));
         }
         self.written.merges.fetch_add(1, Ordering::Relaxed);
-        let gone: Vec<u64> = ordered.iter().map(|open| open.entry.number).collect();
+        let mut gone: Vec<u64> = ordered.iter().map(|open| open.entry.number).collect();
+        gone.extend(self.rollups_of(&gone));
         self.replace_blocks(&gone, merged)?;
         Ok(())
     }

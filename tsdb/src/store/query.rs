@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use model::labels::Labels;
 use model::read::{RangeMs, SeriesColumns, SeriesColumnsWanted, SeriesRequest, SeriesStream};
+use model::rollup::RollupRequest;
 use model::sample::{Exemplar, MetricMetadata, SeriesId};
 use model::{ErrorKind, Matcher, QueryContext, SeriesSource, TimestampMs};
 use rustc_hash::FxHashMap;
@@ -15,24 +16,27 @@ use crate::delete::cut;
 use crate::error::Error;
 use crate::head::{RangeCache, Wanted};
 use crate::store::Tsdb;
+use crate::store::rollups::RollupPlan;
 use crate::view::{OpenBlock, View};
 
 /// Where the samples of one series lie.
-struct Sources {
+pub(super) struct Sources {
     /// In the head, with the id that proves that the slot is still this series'.
-    head: Option<(u32, SeriesId)>,
+    pub(super) head: Option<(u32, SeriesId)>,
     /// Block, by its place in the view, and series in the block; oldest block first.
-    blocks: Vec<(u32, u32)>,
+    pub(super) blocks: Vec<(u32, u32)>,
 }
 
 /// One query's way through the store.
 pub(super) struct Reading<'a> {
-    store: &'a Tsdb,
-    view: Arc<View>,
+    pub(super) store: &'a Tsdb,
+    pub(super) view: Arc<View>,
     range: RangeMs,
     cache: RangeCache,
-    scratches: Vec<ReadScratch>,
-    pool: TimesPool,
+    pub(super) scratches: Vec<ReadScratch>,
+    pub(super) pool: TimesPool,
+    /// Present if rollups are asked for and there are some.
+    pub(super) rollups: Option<RollupPlan>,
 }
 
 impl Tsdb {
@@ -40,6 +44,7 @@ impl Tsdb {
         &'a self,
         matchers: &[Matcher],
         range: RangeMs,
+        rollup: Option<RollupRequest>,
         context: &QueryContext,
     ) -> model::Result<(Reading<'a>, Vec<Sources>)> {
         context.check()?;
@@ -99,7 +104,8 @@ impl Tsdb {
         let scratches = view.blocks.iter().map(|_| ReadScratch::default()).collect();
         let cache = RangeCache::new(range);
         let pool = TimesPool::default();
-        Ok((Reading { store: self, view, range, cache, scratches, pool }, sources))
+        let rollups = rollup.and_then(|rollup| RollupPlan::of(rollup, &view, range));
+        Ok((Reading { store: self, view, range, cache, scratches, pool, rollups }, sources))
     }
 
     /// Adds a series of a block to the sources of the same series, found by hash and then compared.
@@ -156,56 +162,83 @@ impl Reading<'_> {
         sources: &Sources,
         wanted: Wanted,
     ) -> model::Result<Option<(Labels, Columns)>> {
+        let Some(labels) = self.labels_of(sources)? else { return Ok(None) };
         let mut parts = Vec::new();
-        let mut labels: Option<Labels> = None;
         for (place, index) in &sources.blocks {
-            let open = &self.view.blocks[*place as usize];
-            let scratch = &mut self.scratches[*place as usize];
-            let labels = match &labels {
-                Some(labels) => labels,
-                None => {
-                    let found = self.store.guard(open, open.block.labels(*index, scratch))?;
-                    labels.insert(found)
-                }
-            };
-            let wanted = block::Wanted {
-                values: wanted.values,
-                starts: wanted.starts,
-                histograms: wanted.values,
-                exemplars: wanted.exemplars,
-            };
-            let range = self.store.visible(labels, self.range);
-            let read = open.block.read(*index, range, wanted, scratch);
-            let mut part = self.store.guard(open, read)?;
-            for mask in &self.view.masks {
-                if mask.hides(open.entry.newest_seal, labels) {
-                    cut(&mut part, mask.range);
-                }
-            }
-            parts.push(part);
+            let range = self.visible(&labels);
+            parts.push(self.read_block(*place, *index, &labels, range, wanted)?);
         }
-        if let Some((slot, id)) = sources.head {
-            let live = self.store.live.read();
-            // A slot that was given to another series: all of this one is in blocks by now.
-            if live.head.id(slot) == id && live.head.catalogue.contains(slot) {
-                if labels.is_none() {
-                    labels = Some(live.head.catalogue.labels(slot));
-                }
-                live.head.read(slot, &mut self.cache, wanted, &mut parts);
-            }
-        }
-        let Some(labels) = labels else { return Ok(None) };
-        let visible = self.store.visible(&labels, self.range);
-        if sources.head.is_some() && visible != self.range {
-            let before = TimestampMs(visible.start.0.saturating_sub(1));
-            let hidden = RangeMs { start: self.range.start, end: before };
-            parts.iter_mut().for_each(|part| cut(part, hidden));
-        }
+        parts.append(&mut self.read_head(sources, wanted));
         let columns = join(parts, &mut self.pool);
         let is_empty = columns.values.is_empty()
             && columns.histograms.is_empty()
             && columns.exemplars.is_empty();
         Ok((!is_empty).then_some((labels, columns)))
+    }
+
+    /// What retention leaves of a series in the range.
+    pub(super) fn visible(&self, labels: &Labels) -> RangeMs {
+        self.store.visible(labels, self.range)
+    }
+
+    /// Labels of a series; `None` if it is gone from where it was found.
+    pub(super) fn labels_of(&mut self, sources: &Sources) -> model::Result<Option<Labels>> {
+        if let Some((place, index)) = sources.blocks.first() {
+            let open = &self.view.blocks[*place as usize];
+            let scratch = &mut self.scratches[*place as usize];
+            return Ok(Some(self.store.guard(open, open.block.labels(*index, scratch))?));
+        }
+        let Some((slot, id)) = sources.head else { return Ok(None) };
+        let live = self.store.live.read();
+        // A slot that was given to another series: all of this one is in blocks by now.
+        let is_there = live.head.id(slot) == id && live.head.catalogue.contains(slot);
+        Ok(is_there.then(|| live.head.catalogue.labels(slot)))
+    }
+
+    /// The samples of a series in one block, without those that are deleted.
+    pub(super) fn read_block(
+        &mut self,
+        place: u32,
+        index: u32,
+        labels: &Labels,
+        range: RangeMs,
+        wanted: Wanted,
+    ) -> model::Result<Columns> {
+        let open = &self.view.blocks[place as usize];
+        let scratch = &mut self.scratches[place as usize];
+        let wanted = block::Wanted {
+            values: wanted.values,
+            starts: wanted.starts,
+            histograms: wanted.values,
+            exemplars: wanted.exemplars,
+        };
+        let read = open.block.read(index, range, wanted, scratch);
+        let mut part = self.store.guard(open, read)?;
+        for mask in &self.view.masks {
+            if mask.hides(open.entry.newest_seal, labels) {
+                cut(&mut part, mask.range);
+            }
+        }
+        Ok(part)
+    }
+
+    /// The samples of a series in memory that retention leaves.
+    pub(super) fn read_head(&mut self, sources: &Sources, wanted: Wanted) -> Vec<Columns> {
+        let mut parts = Vec::new();
+        let Some((slot, id)) = sources.head else { return parts };
+        let live = self.store.live.read();
+        if live.head.id(slot) != id || !live.head.catalogue.contains(slot) {
+            return parts;
+        }
+        live.head.read(slot, &mut self.cache, wanted, &mut parts);
+        if self.store.has_retention_rules() {
+            let labels = live.head.catalogue.labels(slot);
+            let visible = self.visible(&labels);
+            let before = TimestampMs(visible.start.0.saturating_sub(1));
+            let hidden = RangeMs { start: self.range.start, end: before };
+            parts.iter_mut().for_each(|part| cut(part, hidden));
+        }
+        parts
     }
 
     /// Labels of a series that has samples in the range.
@@ -254,7 +287,8 @@ impl SeriesSource for Tsdb {
         request: &SeriesRequest,
         context: &'a QueryContext,
     ) -> model::Result<SeriesStream<'a>> {
-        let (mut reading, sources) = self.begin(&request.matchers, request.range, context)?;
+        let (mut reading, sources) =
+            self.begin(&request.matchers, request.range, request.rollup, context)?;
         let SeriesColumnsWanted { samples, starts } = request.columns;
         let wanted = Wanted { values: true, starts, exemplars: false };
         let stream = sources.into_iter().filter_map(move |sources| {
@@ -262,6 +296,19 @@ impl SeriesSource for Tsdb {
             if !samples && !starts {
                 let found = context.check().and_then(|()| reading.read_labels(&sources));
                 return found.transpose().map(|labels| Ok(bare(id, labels?)));
+            }
+            if reading.rollups.is_some() {
+                match reading.read_rollup(&sources) {
+                    Ok(None) => {}
+                    Ok(Some((labels, rollup))) => {
+                        let buckets = rollup.len() as u64;
+                        let charged = context.charge(buckets, buckets * 16);
+                        let rollup = Some(Box::new(rollup));
+                        let out = SeriesColumns { rollup, ..bare(id, labels) };
+                        return Some(charged.map(|()| out));
+                    }
+                    Err(error) => return Some(Err(error)),
+                }
             }
             let found = reading.read(&sources, wanted);
             let (labels, columns) = match found.transpose()? {
@@ -330,7 +377,7 @@ impl SeriesSource for Tsdb {
         range: RangeMs,
         context: &QueryContext,
     ) -> model::Result<Vec<(Labels, Vec<Exemplar>)>> {
-        let (mut reading, sources) = self.begin(matchers, range, context)?;
+        let (mut reading, sources) = self.begin(matchers, range, None, context)?;
         let wanted = Wanted { values: false, starts: false, exemplars: true };
         let mut found = Vec::new();
         for sources in sources {
