@@ -6,11 +6,12 @@
 //! what came after. `docs/formats/checkpoint.md` has the bytes.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use disk::codec::{CodecError, Reader, put_bytes, put_f64, put_i64, put_u64};
+use disk::files::{AppendFile, Files};
 use model::TimestampMs;
 use model::sample::Exemplar;
 use parking_lot::RwLock;
@@ -19,7 +20,7 @@ use crate::columns::{HistogramSample, StartRun};
 use crate::error::{Error, Result};
 use crate::head::histograms::{HistogramChunk, histogram, put_histogram};
 use crate::head::series::{Chunk, Late, Rare, Series};
-use crate::head::{Head, Window};
+use crate::head::{Head, SLOT_MAX, Window};
 use crate::record;
 use crate::store::Live;
 use crate::xor::XorState;
@@ -29,7 +30,7 @@ const VERSION: u32 = 1;
 /// Kind, length, checksum.
 const SECTION_HEADER_BYTES: usize = 9;
 
-/// Label pairs: name, value, in the order of their numbers.
+/// Label pairs: the number of the first, then name and value of each, in the order of numbers.
 const PAIRS: u8 = 1;
 /// Series: slot, fingerprint, numbers of pairs.
 const SERIES: u8 = 2;
@@ -41,6 +42,9 @@ const SAMPLES: u8 = 4;
 const WINDOW: u8 = 5;
 /// The last section: the sequence from which new series apply, and through which window is sealed.
 const END: u8 = 6;
+
+/// The number of a pair that a damaged section had.
+const UNKNOWN: u32 = u32::MAX;
 
 /// Slots whose samples are copied under one lock.
 pub(crate) const SLICE_SLOTS: u32 = 16_384;
@@ -63,7 +67,7 @@ impl Resume {
 }
 
 struct Sections {
-    file: File,
+    file: Box<dyn AppendFile>,
     bytes: u64,
 }
 
@@ -74,27 +78,27 @@ impl Sections {
         header[1..5].copy_from_slice(&(payload.len() as u32).to_le_bytes());
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&header[..5]), payload);
         header[5..].copy_from_slice(&checksum.to_le_bytes());
-        self.file.write_all(&header)?;
-        self.file.write_all(payload)?;
+        self.file.append(&header)?;
+        self.file.append(payload)?;
         self.bytes += (SECTION_HEADER_BYTES + payload.len()) as u64;
         Ok(())
     }
 }
 
-/// Writes a checkpoint to `path`, which must not exist, and answers its size. Durable on return,
-/// but for the folder. No seal may run meanwhile: the windows stay.
-pub(crate) fn write(path: &Path, live: &RwLock<Live>) -> Result<u64> {
-    let file = File::create_new(path).map_err(Error::io("create", path))?;
+/// Writes a checkpoint to `path`, which must not exist, and answers its size. Durable on return.
+/// No seal may run meanwhile: the windows stay.
+pub(crate) fn write(path: &Path, live: &RwLock<Live>, files: &dyn Files) -> Result<u64> {
+    let file = files.create(path).map_err(Error::io("create", path))?;
     let mut sections = Sections { file, bytes: 0 };
     write_sections(&mut sections, live).map_err(Error::io("write", path))?;
-    sections.file.sync_all().map_err(Error::io("sync", path))?;
+    sections.file.sync().map_err(Error::io("sync", path))?;
     Ok(sections.bytes)
 }
 
 fn write_sections(sections: &mut Sections, live: &RwLock<Live>) -> std::io::Result<()> {
     let mut header = MAGIC.to_vec();
     header.extend_from_slice(&VERSION.to_le_bytes());
-    sections.file.write_all(&header)?;
+    sections.file.append(&header)?;
     sections.bytes += header.len() as u64;
     // At one instant: which series there are.
     let copied = copy_catalogue(&live.read());
@@ -165,6 +169,9 @@ fn copy_catalogue(live: &Live) -> Copied {
     let mut buffer = Vec::new();
     for (next, (number, name, value)) in (0u32..).zip(catalogue.live_pairs()) {
         renumbered[number as usize] = next;
+        if buffer.is_empty() {
+            put_u64(&mut buffer, u64::from(next));
+        }
         put_bytes(&mut buffer, name.as_bytes());
         put_bytes(&mut buffer, value.as_bytes());
         flush(PAIRS, &mut buffer, SECTION_BYTES);
@@ -307,12 +314,6 @@ pub(crate) struct Restored {
 pub(crate) fn read(path: &Path, window_ms: i64) -> Result<Restored> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     let mut reader = BufReader::with_capacity(1 << 20, file);
-    let mut restoring = Restoring {
-        head: Head::new(window_ms),
-        pairs: Vec::new(),
-        samples: Vec::new(),
-        resume: Resume::default(),
-    };
     let mut damage = Vec::new();
     let mut header = [0; 12];
     let is_ours = reader.read_exact(&mut header).is_ok()
@@ -320,22 +321,51 @@ pub(crate) fn read(path: &Path, window_ms: i64) -> Result<Restored> {
         && header[8..] == VERSION.to_le_bytes();
     if !is_ours {
         damage.push(format!("{}: expected a checkpoint of version {VERSION}", path.display()));
-        return Ok(Restored { head: restoring.head, resume: Resume::default(), damage });
+        return Ok(Restored { head: Head::new(window_ms), resume: Resume::default(), damage });
     }
-    let mut has_end = false;
-    let mut offset = 12u64;
-    while let Some((kind, payload)) = section(&mut reader, path, &mut offset, &mut damage) {
-        let at = offset - payload.len() as u64;
-        has_end = kind == END;
-        if let Err(error) = restoring.section(kind, payload) {
-            damage.push(format!("{}: section at {at}: {error}", path.display()));
+    // The catalogue is rebuilt on one thread while samples are read on the other.
+    let (sender, receiver) = mpsc::sync_channel::<(u64, u8, Vec<u8>)>(SECTIONS_AHEAD);
+    let wrong =
+        |at: u64, error: CodecError| format!("{}: section at {at}: {error}", path.display());
+    let mut samples = Samples::default();
+    let (restoring, mut own_damage) = std::thread::scope(|scope| {
+        let catalogue = scope.spawn(|| {
+            let mut restoring =
+                Restoring { head: Head::new(window_ms), pairs: Vec::new(), catalogue_sequence: 0 };
+            let mut damage = Vec::new();
+            for (at, kind, payload) in receiver {
+                if let Err(error) = restoring.section(kind, &payload) {
+                    damage.push(wrong(at, error));
+                }
+            }
+            (restoring, damage)
+        });
+        let mut has_end = false;
+        let mut offset = 12u64;
+        while let Some((kind, payload)) = section(&mut reader, path, &mut offset, &mut damage) {
+            let at = offset - payload.len() as u64;
+            has_end = kind == END;
+            if kind != SAMPLES {
+                // The other thread takes until this one is done.
+                sender.send((at, kind, payload)).ok();
+            } else if let Err(error) = samples.section(&payload) {
+                damage.push(wrong(at, error));
+            }
         }
-    }
-    if !has_end {
-        damage.push(format!("{}: cut off at byte {offset}", path.display()));
-    }
-    let Restoring { mut head, samples, resume, .. } = restoring;
-    for (slot, series) in samples {
+        if !has_end {
+            damage.push(format!("{}: cut off at byte {offset}", path.display()));
+        }
+        drop(sender);
+        catalogue.join()
+    })
+    .map_err(|_| Error::Corrupt {
+        path: path.to_owned(),
+        what: "the thread that reads the catalogue panicked".to_owned(),
+    })?;
+    damage.append(&mut own_damage);
+    let Restoring { mut head, catalogue_sequence, .. } = restoring;
+    let resume = Resume { catalogue: catalogue_sequence, slices: samples.slices };
+    for (slot, series) in samples.series {
         if head.catalogue.contains(slot) && head.restore(slot, series).is_none() {
             damage.push(format!("{}: samples of slot {slot} do not fit", path.display()));
         }
@@ -370,57 +400,83 @@ fn section(
     }
 }
 
+/// Sections that one thread may be ahead of the other.
+const SECTIONS_AHEAD: usize = 8;
+
 struct Restoring {
     head: Head,
     /// Numbers of pairs as the catalogue gives them now.
     pairs: Vec<u32>,
-    samples: Vec<(u32, Series)>,
-    resume: Resume,
+    catalogue_sequence: u64,
+}
+
+/// The samples of all slots, and from which record on each slice resumes.
+#[derive(Default)]
+struct Samples {
+    series: Vec<(u32, Series)>,
+    slices: Vec<u64>,
+}
+
+impl Samples {
+    fn section(&mut self, payload: &[u8]) -> Result<(), CodecError> {
+        let mut reader = Reader::new(payload);
+        let (slice, sequence) = (reader.u64()? as usize, reader.u64()?);
+        if slice > 1 << 20 {
+            return Err(CodecError { offset: 0, expected: "the number of a slice" });
+        }
+        if self.slices.len() <= slice {
+            self.slices.resize(slice + 1, 0);
+        }
+        self.slices[slice] = sequence;
+        while !reader.is_at_end() {
+            let slot = reader.u32()?;
+            self.series.push((slot, series(&mut reader)?));
+        }
+        Ok(())
+    }
 }
 
 impl Restoring {
-    fn section(&mut self, kind: u8, payload: Vec<u8>) -> Result<(), CodecError> {
-        let mut reader = Reader::new(&payload);
+    fn section(&mut self, kind: u8, payload: &[u8]) -> Result<(), CodecError> {
+        let mut reader = Reader::new(payload);
         let mut numbers = Vec::new();
         match kind {
             PAIRS => {
+                // Where sections were lost, their pairs are unknown, and the others keep their numbers.
+                let first = reader.u32()? as usize;
+                if first > SLOT_MAX as usize || first < self.pairs.len() {
+                    return Err(CodecError { offset: 0, expected: "a number after those before" });
+                }
+                self.pairs.resize(first, UNKNOWN);
                 while !reader.is_at_end() {
                     let (name, value) = (reader.str()?, reader.str()?);
                     self.pairs.push(self.head.catalogue.intern_pair(name, value));
                 }
             }
             SERIES => {
+                let mut lost = None;
                 while !reader.is_at_end() {
                     let slot = reader.u32()?;
                     let fingerprint = u64::from_le_bytes(reader.array()?);
                     numbers.clear();
-                    let unknown =
-                        CodecError { offset: reader.offset(), expected: "a known label pair" };
                     for _ in 0..reader.count()? {
                         let pair = reader.u32()? as usize;
-                        numbers.push(*self.pairs.get(pair).ok_or(unknown)?);
+                        numbers.push(self.pairs.get(pair).copied().unwrap_or(UNKNOWN));
                     }
-                    self.head.restore_series(slot, fingerprint, &numbers).ok_or(unknown)?;
+                    let is_known = !numbers.contains(&UNKNOWN)
+                        && self.head.restore_series(slot, fingerprint, &numbers).is_some();
+                    if !is_known {
+                        lost.get_or_insert(reader.offset());
+                    }
+                }
+                if let Some(offset) = lost {
+                    return Err(CodecError { offset, expected: "a known label pair" });
                 }
             }
             METADATA => {
                 while !reader.is_at_end() {
                     let (name, metadata) = record::metadata(&mut reader)?;
                     self.head.metadata.insert(name, metadata);
-                }
-            }
-            SAMPLES => {
-                let (slice, sequence) = (reader.u64()? as usize, reader.u64()?);
-                if slice > 1 << 20 {
-                    return Err(CodecError { offset: 0, expected: "the number of a slice" });
-                }
-                while self.resume.slices.len() <= slice {
-                    self.resume.slices.push(0);
-                }
-                self.resume.slices[slice] = sequence;
-                while !reader.is_at_end() {
-                    let slot = reader.u32()?;
-                    self.samples.push((slot, series(&mut reader)?));
                 }
             }
             WINDOW => {
@@ -437,7 +493,7 @@ impl Restoring {
                 self.head.windows.insert(number, window);
             }
             END => {
-                self.resume.catalogue = reader.u64()?;
+                self.catalogue_sequence = reader.u64()?;
                 self.head.sealed_through = reader.i64()?;
             }
             _ => return Err(CodecError { offset: 0, expected: "a known kind of section" }),

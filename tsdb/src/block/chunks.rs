@@ -6,12 +6,15 @@
 //! chunk that can be decoded alone. The number of the chunk is known when it begins, so that a
 //! record can point into a chunk that is still being gathered.
 
+use std::hash::{BuildHasher, RandomState};
+
 use disk::codec::put_u64;
 use disk::{Error, PagedWriter, Result};
 use pco::wrapped::FileCompressor;
 use pco::{ChunkConfig, DeltaSpec, ModeSpec, PagingSpec};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::Codec;
 
@@ -23,6 +26,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 const ZIPPED_BYTES: usize = 64 << 10;
 /// Over this, the largest chunk that is being gathered is written.
 const PENDING_BYTES_MAX: usize = 32 << 20;
+/// Contents that are remembered at once.
+const SAME_MAX: usize = 1 << 18;
 /// Level of zstd.
 const ZIPPED_LEVEL: i32 = 6;
 
@@ -105,6 +110,11 @@ pub(super) struct ChunkWriter {
     pub(super) bytes: SectionBytes,
     pending: FxHashMap<(Section, Class), Pending>,
     pending_bytes: usize,
+    /// Places of sequences by their content: many series change by the same steps (the last bucket
+    /// of a histogram and its count, what is received and sent on a loop).
+    same: FxHashMap<u128, Place>,
+    seed: u64,
+    scratch: Vec<u8>,
     /// Offset, length of the header and of the body of each chunk begun.
     table: Vec<(u64, u32, u32)>,
 }
@@ -139,6 +149,9 @@ impl ChunkWriter {
             bytes: SectionBytes::default(),
             pending: FxHashMap::default(),
             pending_bytes: 0,
+            same: FxHashMap::default(),
+            seed: RandomState::new().hash_one(0u8),
+            scratch: Vec::new(),
             table: Vec::new(),
         }
     }
@@ -155,10 +168,15 @@ impl ChunkWriter {
         class: Class,
         numbers: &[i64],
     ) -> Result<Place> {
-        self.add(section, class, numbers.len(), |held| match held {
+        let content = self.content(class, numbers.iter().flat_map(|number| number.to_le_bytes()));
+        if let Some(place) = self.same.get(&content) {
+            return Ok(*place);
+        }
+        let place = self.add(section, class, numbers.len(), |held| match held {
             Numbers::Ints(held) => held.extend_from_slice(numbers),
             Numbers::Floats(_) | Numbers::Bytes(_) => {}
-        })
+        })?;
+        Ok(self.remember(content, place))
     }
 
     /// Adds a sequence of at least one float.
@@ -179,10 +197,36 @@ impl ChunkWriter {
         bytes: &[u8],
     ) -> Result<Place> {
         let class = if is_zipped { Class::Zipped } else { Class::Bytes };
-        self.add(section, class, bytes.len(), |held| match held {
+        let content = self.content(class, bytes.iter().copied());
+        if let Some(place) = self.same.get(&content) {
+            return Ok(*place);
+        }
+        let place = self.add(section, class, bytes.len(), |held| match held {
             Numbers::Bytes(held) => held.extend_from_slice(bytes),
             Numbers::Ints(_) | Numbers::Floats(_) => {}
-        })
+        })?;
+        Ok(self.remember(content, place))
+    }
+
+    /// What tells sequences of one content apart from all others: a hash that nobody can foresee.
+    fn content(&mut self, class: Class, bytes: impl Iterator<Item = u8>) -> u128 {
+        self.scratch.clear();
+        self.scratch.push(match class {
+            Class::Ints { .. } => 0,
+            Class::Floats { .. } => 1,
+            Class::Bytes => 2,
+            Class::Zipped => 3,
+        });
+        self.scratch.extend(bytes);
+        xxh3_128_with_seed(&self.scratch, self.seed)
+    }
+
+    fn remember(&mut self, content: u128, place: Place) -> Place {
+        if self.same.len() >= SAME_MAX {
+            self.same.clear();
+        }
+        self.same.insert(content, place);
+        place
     }
 
     fn add(
