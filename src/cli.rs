@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::server::Server;
-use crate::{demo, logging, rule_query};
+use crate::{demo, import, logging, rule_query};
 
 /// One process for metrics, logs, traces and the pages they cause.
 #[derive(Debug, Parser)]
@@ -38,6 +38,8 @@ enum Command {
     Serve,
     /// Start a server, play a shop of five services into it, and show the page of its outage.
     Demo(demo::DemoArguments),
+    /// Send files of Prometheus text or OpenMetrics to a running server.
+    Import(import::ImportArguments),
     /// Check a file and say what is wrong with it.
     Check {
         #[command(subcommand)]
@@ -74,6 +76,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
             demo::run(demo, arguments.serve.data)
         }
+        Command::Import(arguments) => import::run(&arguments),
         Command::Check { what: Check::Config { file } } => {
             let config = Config::load(Some(&file), None)?;
             let (rules, warnings) = rule_query::read_rule_files(&config.rule_files)?;

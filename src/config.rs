@@ -2,6 +2,7 @@
 //! names the key.
 
 mod raw;
+mod scrape;
 mod units;
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) log_level: String,
     pub(crate) otlp: collector::Limits,
     pub(crate) translation: Translation,
+    pub(crate) scrape: Vec<collector::scrape::Job>,
     pub(crate) connections: ConnectionOptions,
     pub(crate) cors: Cors,
     pub(crate) metrics: tsdb::Options,
@@ -42,7 +44,7 @@ pub(crate) struct Config {
     pub(crate) alertmanager: alertmanager::Config,
     pub(crate) red: rules::RedConfig,
     pub(crate) red_flush_interval: Duration,
-    /// The file as it was written, or the words that say there is none; shown by the API.
+    /// The file as it was written but for its secrets, or the words that say there is none; shown by the API.
     pub(crate) text: String,
 }
 
@@ -95,6 +97,8 @@ impl Config {
         };
         check_values(&raw)?;
         let translation = translation(&raw)?;
+        let scrape = scrape::jobs(&raw.scrape, folder)?;
+        let masked = scrape::masked(text, &scrape);
         Ok(Config {
             data_dir: raw.data_dir,
             listen_grpc: listen("listen.grpc", &raw.listen.grpc)?,
@@ -112,6 +116,7 @@ impl Config {
                 series_cache_bytes_max: raw.otlp.series_cache_bytes_max.0 as usize,
             },
             translation,
+            scrape,
             connections: ConnectionOptions {
                 connections_max: raw.connections.connections_max,
                 age_max: raw.connections.max_connection_age.map(|age| age.0),
@@ -137,6 +142,8 @@ impl Config {
                 retention_bytes: stores.metrics.retention_bytes_max.0,
                 retention_rules: retention_rules(&stores.metrics.retention_rules)?,
                 undo_ms: stores.metrics.undo_window.0.as_millis() as i64,
+                window_ms: stores.metrics.window.0.as_millis() as i64,
+                grace_ms: stores.metrics.grace.0.as_millis() as i64,
                 idle_ms: stores.metrics.idle_seal.0.as_millis() as i64,
                 checkpoint_ms: stores.metrics.checkpoint_interval.0.as_millis() as i64,
                 future_ms_max,
@@ -169,7 +176,7 @@ impl Config {
             alertmanager,
             red: rules::RedConfig { label_sets_max: raw.red.label_sets_max, ..Default::default() },
             red_flush_interval: raw.red.flush_interval.0,
-            text: text.to_owned(),
+            text: masked,
         })
     }
 }
@@ -256,12 +263,14 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
         ("otlp.attributes_max", raw.otlp.attributes_max as u64),
         ("stores.metrics.series_max", raw.stores.metrics.series_max as u64),
         ("red.label_sets_max", raw.red.label_sets_max as u64),
+        ("scrape.targets_max", raw.scrape.targets_max as u64),
     ];
     if let Some((key, _)) = counts.into_iter().find(|(_, value)| *value == 0) {
         bail!("{key}: 0 would let nothing through; 1 or more is accepted");
     }
     let durations = [
         ("query.timeout", raw.query.timeout),
+        ("stores.metrics.window", raw.stores.metrics.window),
         ("query.lookback_delta", raw.query.lookback_delta),
         ("rules.evaluation_interval", raw.rules.evaluation_interval),
         ("red.flush_interval", raw.red.flush_interval),
@@ -332,9 +341,13 @@ fn parse_raw(text: &str) -> anyhow::Result<raw::RawConfig> {
             error.into_inner()
         })
     });
-    parsed.map_err(|error| match path {
-        Some(path) if path != "." => anyhow::anyhow!("{path}: {error}"),
-        _ => anyhow::anyhow!("{error}"),
+    parsed.map_err(|error| {
+        // With its snippet an error would show the lines around it, which may hold secrets.
+        let error = error.without_snippet();
+        match path {
+            Some(path) if path != "." => anyhow::anyhow!("{path}: {error}"),
+            _ => anyhow::anyhow!("{error}"),
+        }
     })
 }
 

@@ -30,7 +30,8 @@ impl rules::RuleQuery for StoreQuery {
     fn instant(&self, expr: &str, at: TimestampMs) -> model::Result<Vec<(Labels, f64)>> {
         // A store that takes no samples goes silent after the lookback, and silence must not resolve
         // an alert.
-        if let Some(reason) = self.store.read_only_reason() {
+        let reason = self.store.read_only_reason().or_else(|| self.store.disk_full_reason());
+        if let Some(reason) = reason {
             return Err(model::Error::unavailable(reason));
         }
         let bad = |message: String| model::Error::bad_request(message);

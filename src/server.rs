@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use alertmanager::{Deliver, Deliverers, Engine, EngineOptions, Integration, RunOptions};
 use anyhow::Context;
+use collector::scrape::{ScrapeTargets, ScrapeTelemetry};
 use collector::{Receiver, Sinks, Telemetry};
 use disk::Kv;
 use logstore::LogStore;
@@ -67,12 +68,15 @@ impl Stores {
         Ok(stores)
     }
 
-    /// Why stores refuse writes.
+    /// Why stores refuse writes: until a restart, or until the disk has room.
     pub(crate) fn read_only_reasons(&self) -> Vec<String> {
         let reasons = [
             self.series.read_only_reason(),
+            self.series.disk_full_reason(),
             self.logs.read_only_reason(),
+            self.logs.disk_full_reason(),
             self.spans.read_only_reason(),
+            self.spans.disk_full_reason(),
         ];
         reasons.into_iter().flatten().collect()
     }
@@ -167,6 +171,15 @@ impl Server {
         jobs.spawn(jobs::enforce_retention(stores.clone(), stop_jobs.clone()));
         jobs.spawn(jobs::maintain_series(stores.clone(), stop_jobs.clone()));
 
+        let targets = Arc::new(ScrapeTargets::default());
+        jobs.spawn(collector::scrape::scrape(
+            config.scrape.clone(),
+            stores.series.clone(),
+            clock.clone(),
+            ScrapeTelemetry::register(&mut registry),
+            targets,
+            stop_jobs.clone(),
+        ));
         let sinks = Sinks {
             series: stores.series.clone(),
             logs: stores.logs.clone(),

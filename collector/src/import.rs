@@ -1,8 +1,8 @@
 //! Files of Prometheus text or OpenMetrics to a running server, by remote write 1.0.
 //!
-//! A file is read piece by piece and sent in batches, so that it may be larger than memory. What the
-//! server can not take now is sent again for a while; what it refuses is counted with its reasons. A
-//! file that breaks off with an error has been sent up to the batch before it.
+//! A file is read piece by piece and sent in batches, so that it may be larger than memory. What
+//! the server can not take now is sent again for a while; what it refuses is counted with its
+//! reasons. A file that breaks off with an error has been sent up to the batch before it.
 //!
 //! `_created` lines become series of their own here: remote write 1.0 has no start times.
 
@@ -47,8 +47,8 @@ pub struct Importer {
     at: TimestampMs,
 }
 
-/// What a file without a word about it is, by its first piece: OpenMetrics has an end, or words that
-/// the text format has not.
+/// What a file without a word about it is, by its first piece: OpenMetrics has an end, or words
+/// that the text format has not.
 pub fn detect(piece: &[u8]) -> Format {
     let is_open_metrics = piece.split(|byte| *byte == b'\n').any(|line| {
         line == b"# EOF"

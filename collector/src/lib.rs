@@ -24,6 +24,9 @@
 //! Remote write is a door of its own (`remote_write.rs`): headers, unpacking, labels and samples to
 //! a SeriesBatch, with the limits and the in-flight budget of the receiver.
 //!
+//! Two doors bring samples that nobody sends: `scrape.rs` asks Prometheus targets, and `import.rs`
+//! reads files and is a client of remote write; `exposition.rs` reads their text.
+//!
 //! Invariants: nothing is acknowledged before its commit; a request is either refused whole with a
 //! status that says whether to retry, or answered with the exact count of refused items; the memory
 //! of requests in flight is bounded by [`Limits::in_flight_bytes_max`].

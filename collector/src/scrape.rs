@@ -7,13 +7,14 @@
 //!  ingest.rs      text -> SeriesBatch; cache.rs knows lines by their bytes
 //! ```
 //!
-//! Behaviour is that of Prometheus 3: relabelling, `honor_labels`, limits that fail the whole scrape,
-//! staleness markers for what vanished, the five series that every target has. All samples of a
-//! scrape have one time, so that the store keeps it once. OpenMetrics' `_created` lines become start
-//! times of the samples and no series of their own, as with Prometheus's created-timestamp feature.
+//! Behaviour is that of Prometheus 3: relabelling, `honor_labels`, limits that fail the whole
+//! scrape, staleness markers for what vanished, the five series that every target has. All samples
+//! of a scrape have one time, so that the store keeps it once. OpenMetrics' `_created` lines become
+//! start times of the samples and no series of their own, as with Prometheus's created-timestamp
+//! feature.
 //!
-//! What is bounded: a body ([`Job::body_bytes_max`]), the targets of a job ([`Job::targets_max`]), and
-//! the scrapes under way at the same time. A target's cache holds what its last scrapes held.
+//! What is bounded: a body ([`Job::body_bytes_max`]), the targets of a job ([`Job::targets_max`]),
+//! and the scrapes under way at the same time. A target's cache holds what its last scrapes held.
 
 mod cache;
 mod config;

@@ -330,12 +330,22 @@ impl Rollup {
         total + 2.0 * greatest < INTEGER_MAX
     }
 
-    /// Puts later buckets behind these.
+    /// Puts buckets of later samples behind these. The last bucket here and the first one there may
+    /// be parts of one.
     pub fn append(&mut self, mut later: Rollup) {
         if self.is_empty() {
             *self = later;
             return;
         }
+        let seam = self.len();
+        let is_split = self.end_of(seam - 1) == later.end_of(0);
+        self.append_columns(&mut later);
+        if is_split {
+            self.join_at(seam);
+        }
+    }
+
+    fn append_columns(&mut self, later: &mut Rollup) {
         let (count, more) = (self.len(), later.len());
         if !(self.last_starts_ms.is_empty() && later.last_starts_ms.is_empty()) {
             for (starts, later, times) in [
@@ -360,6 +370,74 @@ impl Rollup {
         self.maxs.append(&mut later.maxs);
         self.lost.append(&mut later.lost);
         self.flags.append(&mut later.flags);
+    }
+
+    /// Makes one bucket of the one at `seam` and the one before it, which has earlier samples.
+    fn join_at(&mut self, seam: usize) {
+        let before = seam - 1;
+        let lost_between =
+            if self.resets_before(seam) { self.lasts.get(before).copied() } else { None };
+        let overlaps = self.overlaps_before(seam);
+        let pair = |column: &[f64]| Some((*column.get(before)?, *column.get(seam)?));
+        let (losts, sums) = (pair(&self.lost), pair(&self.sums));
+        if let (Some(a), Some(b)) = (self.flags.get(before).copied(), self.flags.get(seam)) {
+            let mut flags = (a | b) & (SUM_INEXACT | STARTS_OVERLAP | INEXACT_RESETS);
+            if overlaps {
+                flags |= STARTS_OVERLAP;
+            }
+            if sums.is_some_and(|(a, b)| a * b < 0.0 || (a + b).abs() >= INTEGER_MAX) {
+                flags |= SUM_INEXACT;
+            }
+            let several = (a | b) & (INTEGER_RESETS | INEXACT_RESETS) != 0;
+            let single = usize::from(a & ONE_RESET != 0) + usize::from(b & ONE_RESET != 0);
+            let resets = single + usize::from(lost_between.is_some());
+            if !several && resets == 1 {
+                flags |= ONE_RESET;
+            } else if several || resets > 1 {
+                let (a, b) = losts.unwrap_or_default();
+                let parts = [a, b, lost_between.unwrap_or(0.0)];
+                let is_exact = parts.iter().all(|part| is_plain(*part) && *part >= 0.0)
+                    && parts.iter().sum::<f64>() < INTEGER_MAX;
+                flags |= if is_exact { INTEGER_RESETS } else { INEXACT_RESETS };
+            }
+            self.flags[before] = flags;
+        }
+        if let Some((a, b)) = losts {
+            self.lost[before] = a + lost_between.unwrap_or(0.0) + b;
+        }
+        if let Some((a, b)) = sums {
+            self.sums[before] = a + b;
+        }
+        if let Some((a, b)) = pair(&self.counts) {
+            self.counts[before] = a + b;
+        }
+        if let Some((a, b)) = pair(&self.mins)
+            && (b < a || a.is_nan())
+        {
+            self.mins[before] = b;
+        }
+        if let Some((a, b)) = pair(&self.maxs)
+            && (b > a || a.is_nan())
+        {
+            self.maxs[before] = b;
+        }
+        // The later part has the last sample, the earlier one the first.
+        remove(&mut self.lasts, before);
+        remove(&mut self.last_starts_ms, before);
+        remove(Arc::make_mut(&mut self.last_times_ms), before);
+        remove(&mut self.firsts, seam);
+        remove(&mut self.first_starts_ms, seam);
+        remove(Arc::make_mut(&mut self.first_times_ms), seam);
+        remove(&mut self.flags, seam);
+        for column in [
+            &mut self.counts,
+            &mut self.sums,
+            &mut self.mins,
+            &mut self.maxs,
+            &mut self.lost,
+        ] {
+            remove(column, seam);
+        }
     }
 
     /// Leaves only the columns that a summary needs.
@@ -388,6 +466,12 @@ impl Rollup {
             self.first_starts_ms.clear();
             self.last_starts_ms.clear();
         }
+    }
+}
+
+fn remove<T>(column: &mut Vec<T>, index: usize) {
+    if index < column.len() {
+        column.remove(index);
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::scrape::RawScrapeConfig;
 use super::units::{ByteSize, Span};
 
 /// Makes a struct of keys with defaults that refuses unknown keys.
@@ -43,6 +44,7 @@ keys! {
         connections: RawConnections = RawConnections::default(),
         otlp: RawOtlp = RawOtlp::default(),
         remote_write: RawRemoteWrite = RawRemoteWrite::default(),
+        scrape: RawScrape = RawScrape::default(),
         stores: RawStores = RawStores::default(),
         query: RawQuery = RawQuery::default(),
         rules: RawRules = RawRules::default(),
@@ -113,6 +115,17 @@ keys! {
 }
 
 keys! {
+    /// What is scraped; the jobs are in `scrape.rs`.
+    RawScrape {
+        scrape_interval: Span = seconds(60),
+        scrape_timeout: Span = seconds(10),
+        body_size_limit: ByteSize = mebibytes(64),
+        targets_max: usize = 10_000,
+        scrape_configs: Vec<RawScrapeConfig> = Vec::new(),
+    }
+}
+
+keys! {
     /// Browsers that send OTLP; the Collector's keys.
     RawCors {
         allowed_origins: Vec<String> = Vec::new(),
@@ -154,6 +167,8 @@ keys! {
         retention_bytes_max: ByteSize = mebibytes(0),
         retention_rules: Vec<RawRetentionRule> = Vec::new(),
         undo_window: Span = seconds(24 * 3600),
+        window: Span = seconds(1800),
+        grace: Span = seconds(300),
         idle_seal: Span = seconds(300),
         checkpoint_interval: Span = seconds(45),
     }

@@ -93,3 +93,78 @@ fn the_example_names_every_key_with_its_default() {
         assert!(uncommented.contains(&format!("{key}:")), "the example lacks {key}");
     }
 }
+
+const JOBS: &str = r"
+scrape:
+  scrape_interval: 15s
+  scrape_configs:
+    - job_name: a
+      metrics_path: /m
+      params: {x: [y]}
+      honor_timestamps: false
+      sample_limit: 5
+      fallback_scrape_protocol: OpenMetricsText1.0.0
+      basic_auth: {username: u, password: very-hidden}
+      static_configs: [{targets: ['h:1'], labels: {env: x}}]
+      relabel_configs: [{source_labels: [a, b], target_label: c, action: Replace}]
+    - job_name: b
+      scrape_timeout: 5s
+      authorization: {credentials: 'also-hidden'}
+      file_sd_configs: [{files: ['t/*.json'], refresh_interval: 1m}]
+      metric_relabel_configs: [{regex: 'x.*', action: labeldrop}]
+";
+
+#[test]
+fn scrape_jobs_are_prometheus_ones() {
+    let config = Config::parse(JOBS, Path::new("/etc")).unwrap();
+    let [a, b] = &config.scrape[..] else { panic!("two jobs") };
+    assert_eq!((a.interval.as_secs(), a.timeout.as_secs(), a.sample_limit), (15, 10, 5));
+    assert_eq!(b.timeout.as_secs(), 5);
+    assert_eq!(b.file_discovery[0].files, [Path::new("/etc/t/*.json")]);
+    let shown = format!("{a:?} {b:?} {:?} {}", parse_raw(JOBS).unwrap(), config.text);
+    assert!(!shown.contains("-hidden") && shown.contains("<secret>"), "{shown}");
+    let text = "scrape: {scrape_interval: 5s, scrape_configs: [{job_name: a}]}";
+    assert_eq!(parse(text).unwrap().scrape[0].timeout.as_secs(), 5);
+}
+
+#[test]
+fn bad_scrape_jobs_are_refused_with_their_path() {
+    let check = |job: &str, expected: &[&str]| {
+        check_error(&format!("scrape: {{scrape_configs: [{job}]}}"), expected);
+    };
+    check("{job_name: ''}", &["scrape.scrape_configs[0].job_name"]);
+    check("{job_name: a}, {job_name: a}", &["scrape.scrape_configs[1].job_name", "twice"]);
+    check("{job_name: a, nothing: 1}", &["scrape.scrape_configs[0]", "nothing"]);
+    check(
+        "{job_name: a, kubernetes_sd_configs: [{role: pod}]}",
+        &["scrape.scrape_configs[0].kubernetes_sd_configs", "file_sd_configs are accepted"],
+    );
+    check("{job_name: a, scrape_timeout: 2m}", &["scrape_configs[0].scrape_timeout", "120s"]);
+    check("{job_name: a, scheme: ftp}", &["scrape_configs[0].scheme", "https"]);
+    check("{job_name: a, body_size_limit: 0}", &["scrape_configs[0].body_size_limit"]);
+    check(
+        "{job_name: a, fallback_scrape_protocol: PrometheusProto}",
+        &["scrape_configs[0].fallback_scrape_protocol", "OpenMetricsText1.0.0"],
+    );
+    check(
+        "{job_name: a, relabel_configs: [{target_label: b, action: move}]}",
+        &["scrape_configs[0].relabel_configs[0].action", "hashmod"],
+    );
+    check(
+        "{job_name: a, metric_relabel_configs: [{target_label: b}, {action: hashmod}]}",
+        &["scrape_configs[0].metric_relabel_configs[1]", "modulus"],
+    );
+    check("{job_name: a, file_sd_configs: [{files: [a.txt]}]}", &["file_sd_configs[0].files"]);
+    check(
+        "{job_name: a, static_configs: [{targets: ['http://a']}]}",
+        &["static_configs[0].targets", "metrics_path"],
+    );
+    check("{job_name: a, authorization: {type: x}}", &["authorization", "credentials_file"]);
+    check(
+        "{job_name: a, basic_auth: {password: verysecret, password_file: x}}",
+        &["basic_auth", "twice"],
+    );
+    let error = parse("scrape: {scrape_configs: [{basic_auth: {password: [verysecret]}}]}");
+    let error = format!("{:#}", error.err().unwrap());
+    assert!(!error.contains("verysecret"), "{error}");
+}

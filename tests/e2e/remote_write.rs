@@ -13,7 +13,7 @@ const PATH: &str = "/api/v1/write";
 const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 
 /// A snappy block of literals: packed by nobody, but valid.
-fn snappy(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn snappy(bytes: &[u8]) -> Vec<u8> {
     let mut block = Vec::new();
     let mut length = bytes.len();
     while length >= 0x80 {

@@ -7,7 +7,7 @@ mod server;
 
 use std::time::Duration;
 
-pub(crate) use server::{Addresses, Answer, Binary, Server, Setup, client};
+pub(crate) use server::{Addresses, Answer, Binary, Server, Setup, can_mount, client};
 
 use model::{Clock, SystemClock};
 

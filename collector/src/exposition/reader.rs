@@ -93,8 +93,7 @@ impl Reader {
                 b' ' | b'\t' | b'\n' if self.format == Format::Text => self.indented(rest, hint),
                 _ => self.sample(rest, 0, hint),
             };
-            let (item, end) =
-                line.map_err(|(at, message)| self.error(at, message))?;
+            let (item, end) = line.map_err(|(at, message)| self.error(at, message))?;
             self.lines += 1;
             *rest = rest.get(end..).unwrap_or_default();
             if item.is_some() {

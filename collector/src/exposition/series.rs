@@ -77,11 +77,7 @@ pub(super) fn part(text: &str, from: usize, to: usize) -> &str {
 }
 
 /// The end of the series at the begin of `text`, and its parts to `on`.
-fn walk<'a>(
-    text: &'a str,
-    format: Format,
-    mut on: impl FnMut(Part<'a>),
-) -> Result<usize, Fault> {
+fn walk<'a>(text: &'a str, format: Format, mut on: impl FnMut(Part<'a>)) -> Result<usize, Fault> {
     let bytes = text.as_bytes();
     let name = name_end(bytes, 0);
     if name > 0 {
@@ -94,10 +90,16 @@ fn walk<'a>(
         return if name > 0 { Ok(name) } else { Err((0, "a metric name is expected")) };
     }
     let mut has_name = name > 0;
-    let end = walk_labels(text, open, format, |part| {
-        has_name |= matches!(part, Part::Name(_));
-        on(part);
-    }, name == 0)?;
+    let end = walk_labels(
+        text,
+        open,
+        format,
+        |part| {
+            has_name |= matches!(part, Part::Name(_));
+            on(part);
+        },
+        name == 0,
+    )?;
     if !has_name {
         return Err((0, "a sample has no metric name"));
     }
@@ -231,11 +233,17 @@ pub(crate) fn read_labels<'a>(
     pairs: &mut Pairs<'a>,
 ) -> Result<(), String> {
     pairs.clear();
-    let walked = walk_labels(braces, 0, format, |part| {
-        if let Part::Label(name, value) = part {
-            pairs.push((unescape(name), unescape(value)));
-        }
-    }, false);
+    let walked = walk_labels(
+        braces,
+        0,
+        format,
+        |part| {
+            if let Part::Label(name, value) = part {
+                pairs.push((unescape(name), unescape(value)));
+            }
+        },
+        false,
+    );
     walked.map_err(|(_, message)| message.to_owned())?;
     check_names(pairs)
 }

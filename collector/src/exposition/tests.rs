@@ -90,12 +90,10 @@ fn the_text_format_is_read() {
     check("{\"my.metric\",\"l.x\"=\"v\"} 1\n", &["{__name__=\"my.metric\", \"l.x\"=\"v\"} 1"]);
     check("{a=\"1\",\"m\"} 1\n", &["m{a=\"1\"} 1"]);
     // A hint that is only the begin of the next series is not believed.
-    check("a 1\na {x=\"1\"} 2\na{x=\"1\"} 3\nab 4\n", &[
-        "a 1",
-        "a{x=\"1\"} 2",
-        "a{x=\"1\"} 3",
-        "ab 4",
-    ]);
+    check(
+        "a 1\na {x=\"1\"} 2\na{x=\"1\"} 3\nab 4\n",
+        &["a 1", "a{x=\"1\"} 2", "a{x=\"1\"} 3", "ab 4"],
+    );
     check(
         "# TYPE h histogram\nh_bucket{le=\"1\"} 1\n# TYPE s summary\ns{quantile=\"0\"} 1\n# TYPE g \
          gauge\ng{le=\"1\"} 1\n",
@@ -127,7 +125,8 @@ fn what_families_are_is_read() {
             r#"Help { family: "b.c", text: "z" }"#,
         ]
     );
-    let text = "# TYPE a_seconds stateset\n# UNIT a_seconds seconds\n# HELP a_seconds \\\"\n# EOF\n";
+    let text =
+        "# TYPE a_seconds stateset\n# UNIT a_seconds seconds\n# HELP a_seconds \\\"\n# EOF\n";
     let (_, told) = read_all(text, Format::OpenMetrics).unwrap();
     assert_eq!(
         told,
@@ -223,7 +222,11 @@ fn print(samples: &[Read], format: Format) -> String {
 fn any_labels() -> impl Strategy<Value = Labels> {
     let pairs = prop::collection::vec((".{1,5}", ".{1,5}"), 0..4);
     pairs.prop_map(|pairs| {
-        pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).filter(|(n, _)| *n != "__name__").collect()
+        pairs
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .filter(|(n, _)| *n != "__name__")
+            .collect()
     })
 }
 
@@ -258,7 +261,9 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "([a-c{}=,\"# \n\\\\0-9.\u{e9}]|\\PC|# (TYPE|HELP|EOF) ?){0,40}") {
+    fn no_text_makes_it_panic(
+        text in "([a-c{}=,\"# \n\\\\0-9.\u{e9}]|\\PC|# (TYPE|HELP|EOF) ?){0,40}",
+    ) {
         for format in [Format::Text, Format::OpenMetrics] {
             drop(read_all(&text, format));
         }

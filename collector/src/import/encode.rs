@@ -1,5 +1,5 @@
-//! `prometheus.WriteRequest` as bytes, written in one go: no message is built. Numbers of fields are
-//! those of `prometheus/prompb`.
+//! `prometheus.WriteRequest` as bytes, written in one go: no message is built. Numbers of fields
+//! are those of `prometheus/prompb`.
 
 use std::borrow::Cow;
 
@@ -113,8 +113,8 @@ impl Batch {
         put_bytes(&mut self.request, 3, &metadata);
     }
 
-    /// The request so far and how many samples it has; nothing if it is empty. A series at hand goes
-    /// on with its labels in the next request.
+    /// The request so far and how many samples it has; nothing if it is empty. A series at hand
+    /// goes on with its labels in the next request.
     pub(super) fn take(&mut self) -> Option<(Vec<u8>, u64)> {
         let labels = self.series.get(..self.labels_length).unwrap_or_default().to_vec();
         self.end_series();

@@ -78,8 +78,11 @@ mod tests {
         report.refuse(9, 5, message);
         report.refuse(2, 0, "no such thing");
         assert_eq!(report.kept, 5);
-        let counts: Vec<(&str, u64)> =
-            report.refused.iter().map(|(reason, refused)| (reason.as_str(), refused.count)).collect();
+        let counts: Vec<(&str, u64)> = report
+            .refused
+            .iter()
+            .map(|(reason, refused)| (reason.as_str(), refused.count))
+            .collect();
         assert_eq!(counts, [("bad_labels", 1), ("not said", 3), ("too_old", 2)]);
     }
 }

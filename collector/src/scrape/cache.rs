@@ -1,5 +1,5 @@
-//! What a target knows of its lines: the bytes that name a series, and what became of them. A scrape
-//! mostly repeats the one before, so the line that came next then is tried first.
+//! What a target knows of its lines: the bytes that name a series, and what became of them. A
+//! scrape mostly repeats the one before, so the line that came next then is tried first.
 
 use hashbrown::HashTable;
 use model::SeriesId;
@@ -176,6 +176,11 @@ impl Cache {
         if self.entries.len() > 2 * self.previous.len() + IDLE_ENTRIES {
             self.drop_idle();
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     fn drop_idle(&mut self) {

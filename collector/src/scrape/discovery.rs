@@ -89,7 +89,7 @@ fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
     } else if is_json {
         serde_json::from_str(&text).map_err(|e| e.to_string())?
     } else {
-        serde_saphyr::from_str(&text).map_err(|e| e.to_string())?
+        serde_saphyr::from_str(&text).map_err(|e| e.without_snippet().to_string())?
     };
     let groups = groups.into_iter();
     Ok(groups.map(|group| TargetGroup { targets: group.targets, labels: group.labels }).collect())

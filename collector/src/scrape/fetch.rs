@@ -91,9 +91,7 @@ impl Fetcher {
         let limit = self.body_bytes_max;
         let too_large = || format!("body size limit exceeded: {limit} bytes");
         let mut wire = BytesMut::new();
-        while let Some(chunk) =
-            answer.chunk().await.map_err(|e| describe(&e.without_url()))?
-        {
+        while let Some(chunk) = answer.chunk().await.map_err(|e| describe(&e.without_url()))? {
             if wire.len() + chunk.len() > limit {
                 return Err(too_large());
             }

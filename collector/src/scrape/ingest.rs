@@ -121,6 +121,12 @@ impl Ingest {
         (counts, Ok(()))
     }
 
+    /// How many lines are known.
+    #[cfg(test)]
+    pub(super) fn cached(&self) -> usize {
+        self.cache.len()
+    }
+
     fn clear(&mut self) {
         self.batch.points.clear();
         self.batch.exemplars.clear();
@@ -356,8 +362,8 @@ fn point(series: SeriesId, at: TimestampMs, value: f64) -> FloatPoint {
     FloatPoint { series, at, start: NO_START, value }
 }
 
-/// What a text that is not known means; nothing if the sink does not take its series. An error fails
-/// the scrape.
+/// What a text that is not known means; nothing if the sink does not take its series. An error
+/// fails the scrape.
 #[cold]
 fn resolve(
     job: &Job,
@@ -460,7 +466,9 @@ fn check_limits(job: &Job, labels: &LabelBuilder) -> Result<(), String> {
     for (name, value) in labels.iter() {
         if over(name.len(), job.label_name_length_limit) {
             let limit = job.label_name_length_limit;
-            return Err(format!("label_name_length_limit exceeded: {name:?} is over {limit} bytes"));
+            return Err(format!(
+                "label_name_length_limit exceeded: {name:?} is over {limit} bytes"
+            ));
         }
         if over(value.len(), job.label_value_length_limit) {
             let limit = job.label_value_length_limit;

@@ -1,6 +1,6 @@
-//! MD5 (RFC 1321), for `hashmod` alone: it must put a target into the same shard as Prometheus does.
-//! Written here because nothing else needs it, and for sixty lines a dependency is too much. It
-//! protects nothing.
+//! MD5 (RFC 1321), for `hashmod` alone: it must put a target into the same shard as Prometheus
+//! does. Written here because nothing else needs it, and for sixty lines a dependency is too much.
+//! It protects nothing.
 
 /// The rotations of the four rounds.
 const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];

@@ -234,8 +234,8 @@ impl LabelBuilder {
     }
 }
 
-/// Go's `Regexp.Expand`: `$name`, `${name}`, `$1`, `$$`; an unknown name is empty, and a dollar that
-/// begins nothing stands for itself.
+/// Go's `Regexp.Expand`: `$name`, `${name}`, `$1`, `$$`; an unknown name is empty, and a dollar
+/// that begins nothing stands for itself.
 fn expand<'t>(template: &'t str, captures: &Captures<'_>) -> Cow<'t, str> {
     if !template.contains('$') {
         return Cow::Borrowed(template);
@@ -272,8 +272,8 @@ fn expand<'t>(template: &'t str, captures: &Captures<'_>) -> Cow<'t, str> {
 
 fn group<'h>(captures: &Captures<'h>, name: &str) -> &'h str {
     // With a leading zero it is a name, which nothing can have.
-    let is_number = name.bytes().all(|byte| byte.is_ascii_digit())
-        && (name == "0" || !name.starts_with('0'));
+    let is_number =
+        name.bytes().all(|byte| byte.is_ascii_digit()) && (name == "0" || !name.starts_with('0'));
     let found = match name.parse() {
         Ok(number) if is_number => captures.get(number),
         _ => captures.name(name),

@@ -60,6 +60,8 @@ impl Addresses {
 pub(crate) struct Setup {
     rules: Option<String>,
     alertmanager: Option<String>,
+    more: String,
+    disk_mib: Option<u32>,
 }
 
 impl Setup {
@@ -72,6 +74,19 @@ impl Setup {
     /// An Alertmanager configuration.
     pub(crate) fn with_alertmanager(mut self, alertmanager: impl Into<String>) -> Self {
         self.alertmanager = Some(alertmanager.into());
+        self
+    }
+
+    /// Further keys of the configuration.
+    pub(crate) fn with_more(mut self, yaml: &str) -> Self {
+        self.more.push_str(yaml);
+        self
+    }
+
+    /// The metrics store lies on a file system of its own, of this size, in memory, which only the
+    /// server sees and which goes with it. Ask [`can_mount`] before.
+    pub(crate) fn with_metrics_disk(mut self, mib: u32) -> Self {
+        self.disk_mib = Some(mib);
         self
     }
 
@@ -90,9 +105,27 @@ impl Setup {
             std::fs::write(folder.path().join("alertmanager.yml"), alertmanager).unwrap();
             config.push_str("alertmanager: {config_file: alertmanager.yml}\n");
         }
+        config.push_str(&self.more);
         std::fs::write(folder.path().join("signalbox.yml"), config).unwrap();
-        Server::in_folder(folder, true).await
+        Server::in_folder(folder, true, self.disk_mib).await
     }
+}
+
+/// Mounts in a namespace of users and mounts, where nobody needs rights to do so, then runs the rest.
+const MOUNT: &str = "mount -t tmpfs -o size=$0 tmpfs $1 && shift && exec \"$@\"";
+
+fn mounting(mib: u32, folder: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT]);
+    command.arg(format!("{mib}m")).arg(folder).stdin(Stdio::null());
+    command
+}
+
+/// Whether this machine lets a process mount what only it sees.
+pub(crate) fn can_mount() -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let tried = mounting(1, folder.path()).arg("true").stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success())
 }
 
 /// An HTTP client that knows no proxies.
@@ -149,6 +182,7 @@ pub(crate) struct Server {
     pub(crate) addresses: Addresses,
     folder: tempfile::TempDir,
     is_configured: bool,
+    disk_mib: Option<u32>,
     client: reqwest::Client,
 }
 
@@ -160,12 +194,18 @@ impl Server {
 
     /// A server that is told nothing but where its data is; it uses the default ports.
     pub(crate) async fn without_configuration() -> Server {
-        Server::in_folder(tempfile::tempdir().unwrap(), false).await
+        Server::in_folder(tempfile::tempdir().unwrap(), false, None).await
     }
 
-    async fn in_folder(folder: tempfile::TempDir, is_configured: bool) -> Server {
-        let (process, log, addresses) = spawn(folder.path(), is_configured).await;
-        let server = Server { process, log, addresses, folder, is_configured, client: client() };
+    async fn in_folder(
+        folder: tempfile::TempDir,
+        is_configured: bool,
+        disk_mib: Option<u32>,
+    ) -> Server {
+        let (process, log, addresses) = spawn(folder.path(), is_configured, disk_mib).await;
+        let client = client();
+        let server =
+            Server { process, log, addresses, folder, is_configured, disk_mib, client };
         server.wait_until_ready().await;
         server
     }
@@ -173,6 +213,12 @@ impl Server {
     /// Where the server keeps its data.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// A folder or file as the server sees it, with what is mounted for it alone.
+    pub(crate) fn as_seen(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.process.id()));
+        root.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// The configuration it was started with.
@@ -218,7 +264,8 @@ impl Server {
 
     /// Starts again on the same data, on new ports. The former process must have ended.
     pub(crate) async fn restart(&mut self) {
-        let (process, log, addresses) = spawn(self.folder.path(), self.is_configured).await;
+        let (process, log, addresses) =
+            spawn(self.folder.path(), self.is_configured, self.disk_mib).await;
         let before = std::mem::replace(&mut self.log, log);
         self.log.lock().unwrap().insert_str(0, &before.lock().unwrap());
         (self.process, self.addresses) = (process, addresses);
@@ -304,8 +351,19 @@ impl Drop for Server {
 }
 
 /// Starts the process in `folder` and waits for its ports.
-async fn spawn(folder: &Path, is_configured: bool) -> (Child, Arc<Mutex<String>>, Addresses) {
+async fn spawn(
+    folder: &Path,
+    is_configured: bool,
+    disk_mib: Option<u32>,
+) -> (Child, Arc<Mutex<String>>, Addresses) {
     let mut command = Binary::command();
+    if let Some(mib) = disk_mib {
+        let metrics = folder.join("data/metrics");
+        std::fs::create_dir_all(&metrics).unwrap();
+        let mut outer = mounting(mib, &metrics);
+        outer.arg(command.get_program());
+        command = outer;
+    }
     if is_configured {
         command.arg("--config").arg(folder.join("signalbox.yml"));
     }

@@ -16,8 +16,7 @@ fn rule(text: &[(&str, &str)]) -> Result<Relabel, String> {
             "modulus" => settings.modulus = value.parse().unwrap(),
             "replacement" => settings.replacement = Some(value),
             "action" => {
-                settings.action =
-                    Action::ALL.iter().find(|(word, _)| *word == value).unwrap().1;
+                settings.action = Action::ALL.iter().find(|(word, _)| *word == value).unwrap().1;
             }
             _ => panic!("{key}"),
         }
