@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::server::Server;
-use crate::{demo, import, logging, rule_query};
+use crate::{demo, import, logging, restore, rule_query};
 
 /// One process for metrics, logs, traces and the pages they cause.
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Send files of Prometheus text or OpenMetrics to a running server.
     Import(import::ImportArguments),
+    /// Put a snapshot of the metrics store into an empty data folder.
+    Restore(restore::RestoreArguments),
     /// Check a file and say what is wrong with it.
     Check {
         #[command(subcommand)]
@@ -77,6 +79,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             demo::run(demo, arguments.serve.data)
         }
         Command::Import(arguments) => import::run(&arguments),
+        Command::Restore(restore) => {
+            let config = Config::load(arguments.serve.config.as_deref(), arguments.serve.data)?;
+            restore::run(&restore, config)
+        }
         Command::Check { what: Check::Config { file } } => {
             let config = Config::load(Some(&file), None)?;
             let (rules, warnings) = rule_query::read_rule_files(&config.rule_files)?;

@@ -7,6 +7,7 @@ mod demo;
 mod import;
 mod jobs;
 mod logging;
+mod restore;
 mod rule_query;
 mod self_status;
 mod server;

@@ -111,7 +111,7 @@ impl Setup {
     }
 }
 
-/// Mounts in a namespace of users and mounts, where nobody needs rights to do so, then runs the rest.
+/// Mounts in a namespace of users and mounts, where nobody needs rights for it, then runs the rest.
 const MOUNT: &str = "mount -t tmpfs -o size=$0 tmpfs $1 && shift && exec \"$@\"";
 
 fn mounting(mib: u32, folder: &Path) -> Command {
@@ -204,8 +204,7 @@ impl Server {
     ) -> Server {
         let (process, log, addresses) = spawn(folder.path(), is_configured, disk_mib).await;
         let client = client();
-        let server =
-            Server { process, log, addresses, folder, is_configured, disk_mib, client };
+        let server = Server { process, log, addresses, folder, is_configured, disk_mib, client };
         server.wait_until_ready().await;
         server
     }
