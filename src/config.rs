@@ -141,6 +141,10 @@ impl Config {
                 retention_ms: stores.metrics.retention.0.as_millis() as i64,
                 retention_bytes: stores.metrics.retention_bytes_max.0,
                 retention_rules: retention_rules(&stores.metrics.retention_rules)?,
+                rollup_retention_ms: [
+                    stores.metrics.rollup_5m_retention.0.as_millis() as i64,
+                    stores.metrics.rollup_1h_retention.0.as_millis() as i64,
+                ],
                 undo_ms: stores.metrics.undo_window.0.as_millis() as i64,
                 window_ms: stores.metrics.window.0.as_millis() as i64,
                 grace_ms: stores.metrics.grace.0.as_millis() as i64,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::journal::JournalStats;
+use model::SeriesAdmin;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -90,6 +91,19 @@ impl Collector for StoreCollector {
             "Memory of what is held",
             [series.memory_bytes, logs.memory_bytes, spans.memory_bytes],
         )?;
+        for (name, value) in self.0.series.figures() {
+            let name = format!("signalbox_metrics_store_{name}");
+            let help = "A number of the metrics store, see /native/v1/metrics/status";
+            let gauge = ConstGauge::new(value as i64);
+            gauge.encode(encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?)?;
+        }
+        let mut gauge = |name: &str, help: &str, values: [u64; 3]| {
+            let stores = ["metrics", "logs", "traces"].into_iter().zip(values);
+            let values = Values(
+                stores.map(|(store, value)| (store, ConstGauge::new(value as i64))).collect(),
+            );
+            values.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+        };
         let each = |value: fn(&JournalStats) -> u64| journals.map(|(_, stats)| value(&stats));
         gauge("signalbox_journal_bytes", "Bytes in journal segments", each(|s| s.bytes))?;
         gauge("signalbox_journal_segments", "Journal segments", each(|s| s.segments))?;

@@ -1,4 +1,4 @@
-//! Faults that tests inject under a journal: a short write, a failed fsync, a full disk.
+//! Faults that tests inject under the files of a store: a short write, a failed fsync, a full disk.
 
 use std::io;
 use std::path::Path;
@@ -16,6 +16,9 @@ pub struct Faults(Arc<Mutex<Plan>>);
 struct Plan {
     bytes_left: Option<(u64, io::ErrorKind)>,
     fail_syncs: bool,
+    fail_replaces: bool,
+    /// Only files with this in their names suffer; empty for all.
+    only: String,
 }
 
 impl Faults {
@@ -34,9 +37,24 @@ impl Faults {
         self.0.lock().bytes_left = None;
     }
 
-    /// Every fsync from here on fails.
+    /// Every fsync of a file from here on fails.
     pub fn fail_syncs(&self) {
         self.0.lock().fail_syncs = true;
+    }
+
+    /// Files are renamed from here on, but the fsync of their folder fails.
+    pub fn fail_replaces(&self) {
+        self.0.lock().fail_replaces = true;
+    }
+
+    /// Only files whose names contain `part` suffer from what else is told.
+    pub fn only(&self, part: &str) {
+        self.0.lock().only = part.to_owned();
+    }
+
+    /// Nothing fails any more.
+    pub fn end(&self) {
+        *self.0.lock() = Plan::default();
     }
 
     /// The [`Files`] that suffer from these faults.
@@ -52,17 +70,41 @@ pub struct FaultyFiles(Faults);
 struct FaultyFile {
     inner: Box<dyn AppendFile>,
     faults: Faults,
+    name: String,
+}
+
+impl Plan {
+    fn hits(&self, name: &str) -> bool {
+        name.contains(&self.only)
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 impl Files for FaultyFiles {
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>> {
-        Ok(Box::new(FaultyFile { inner: RealFiles.create(path)?, faults: self.0.clone() }))
+        let (inner, faults) = (RealFiles.create(path)?, self.0.clone());
+        Ok(Box::new(FaultyFile { inner, faults, name: name_of(path) }))
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealFiles.replace(from, to)?;
+        let plan = self.0.0.lock();
+        if plan.fail_replaces && plan.hits(&name_of(to)) {
+            return Err(io::Error::other("injected fault: fsync of the folder failed"));
+        }
+        Ok(())
     }
 }
 
 impl AppendFile for FaultyFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut plan = self.faults.0.lock();
+        if !plan.hits(&self.name) {
+            return self.inner.append(bytes);
+        }
         let Some((left, kind)) = &mut plan.bytes_left else { return self.inner.append(bytes) };
         let length = bytes.len() as u64;
         if length <= *left {
@@ -77,9 +119,11 @@ impl AppendFile for FaultyFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.faults.0.lock().fail_syncs {
+        let plan = self.faults.0.lock();
+        if plan.fail_syncs && plan.hits(&self.name) {
             return Err(io::Error::other("injected fault: fsync failed"));
         }
+        drop(plan);
         self.inner.sync()
     }
 

@@ -1,4 +1,5 @@
-//! The few file operations of the journal, behind a trait so that tests can make them fail.
+//! The few file operations that durability hangs on, behind a trait so that tests can make them
+//! fail.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -20,6 +21,10 @@ pub trait AppendFile: Send {
 pub trait Files: Send + Sync {
     /// Makes a new file; fails if it exists. Durable (the folder is synced) on return.
     fn create(&self, path: &Path) -> io::Result<Box<dyn AppendFile>>;
+
+    /// Gives a file the name of another one of its folder, which it replaces. Durable on return;
+    /// after an error nobody knows which of both stands there.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
 }
 
 /// The disk.
@@ -33,6 +38,11 @@ impl Files for RealFiles {
             sync_folder(folder)?;
         }
         Ok(Box::new(file))
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)?;
+        to.parent().map_or(Ok(()), sync_folder)
     }
 }
 

@@ -90,6 +90,11 @@ impl LogStore {
         self.journal.poisoned()
     }
 
+    /// Why the store refuses writes until the disk has room, if it does.
+    pub fn disk_full_reason(&self) -> Option<String> {
+        self.journal.disk_full()
+    }
+
     /// Stretches of the journal that were skipped at start.
     pub fn corrupt_records(&self) -> &[CorruptRecord] {
         &self.corrupt

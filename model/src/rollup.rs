@@ -1,8 +1,8 @@
 //! Rollups: what is left of the samples of a series when they are summed up bucket by bucket.
 //!
 //! A bucket of resolution `R` is labelled by its end `b`, a multiple of `R` since the epoch, and
-//! covers `(b - R, b]`, like a range of PromQL. Stale markers are no samples. The columns are chosen
-//! so that functions over windows of whole buckets give bit for bit what they give over samples:
+//! covers `(b - R, b]`, like a range of PromQL. Stale markers are no samples. The columns are
+//! chosen so that functions over windows of whole buckets give bit for bit what samples give:
 //! what a counter lost at resets is kept instead of its increase, because only then are the
 //! additions the same, and flags tell where the order of additions would matter.
 
@@ -52,7 +52,7 @@ pub enum Summary {
 /// Asks for rollups instead of samples.
 ///
 /// The caller promises that it evaluates only windows `(s, e]` whose ends are multiples of the
-/// resolution, that are `window_ms` long, and that lie inside the range of the request, which itself
+/// resolution, that are `window_ms` long, and that lie in the range of the request, which itself
 /// begins one millisecond after such a multiple and ends at one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RollupRequest {
@@ -456,8 +456,10 @@ impl Rollup {
         keep(&mut self.mins, &[Min]);
         keep(&mut self.maxs, &[Max]);
         keep(&mut self.lost, &[Increase]);
-        if !needs(&[Sum, Increase]) {
-            self.flags.clear();
+        match summary {
+            Sum => self.flags.iter_mut().for_each(|flags| *flags &= SUM_INEXACT),
+            Increase => self.flags.iter_mut().for_each(|flags| *flags &= !SUM_INEXACT),
+            _ => self.flags.clear(),
         }
         if !needs(&[Delta, Increase]) {
             self.first_times_ms = Arc::default();

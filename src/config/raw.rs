@@ -166,6 +166,8 @@ keys! {
         retention: Span = seconds(0),
         retention_bytes_max: ByteSize = mebibytes(0),
         retention_rules: Vec<RawRetentionRule> = Vec::new(),
+        rollup_5m_retention: Span = seconds(0),
+        rollup_1h_retention: Span = seconds(0),
         undo_window: Span = seconds(24 * 3600),
         window: Span = seconds(1800),
         grace: Span = seconds(300),

@@ -1,11 +1,12 @@
 //! A day of a store with churn, on a clock that the program moves: what grows that should not?
 //!
-//! Targets of a thousand series each are written every fifteen virtual seconds; every hour a share of
-//! them is replaced by new ones under another pod's name. The store seals, merges and writes
-//! checkpoints as it does in the server. Per virtual hour the program tells memory, blocks and bytes;
-//! in the end what the day cost. Not a criterion benchmark: one run is the measurement.
+//! Targets of a thousand series each are written every fifteen virtual seconds; every hour a share
+//! of them is replaced by new ones under another pod's name. The store seals, merges and writes
+//! checkpoints as it does in the server. Per virtual hour the program tells memory, blocks and
+//! bytes; in the end what the day cost. Not a criterion benchmark: one run is the measurement.
 //!
-//! `SERIES=100000 HOURS=24 CHURN_PERCENT=5 cargo bench -p signalbox -p tsdb --bench churn`
+//! `cargo bench -p signalbox -p tsdb --bench churn` with SERIES=100000, HOURS=24, CHURN_PERCENT=5,
+//! RETENTION_HOURS=0 (none) and CHECKPOINT_SECONDS=45 in its environment, or others.
 
 #![expect(clippy::unwrap_used, reason = "a measurement that can not go on says where")]
 #![expect(clippy::print_stdout, reason = "the output is the result")]
@@ -86,15 +87,20 @@ impl Target {
             }
         }
         let points = self.ids.iter().zip(&self.values);
-        let points =
-            points.map(|(series, value)| FloatPoint { series: *series, at, start: NO_START, value: *value });
+        let points = points.map(|(series, value)| FloatPoint {
+            series: *series,
+            at,
+            start: NO_START,
+            value: *value,
+        });
         SeriesBatch { points: points.collect(), ..Default::default() }
     }
 }
 
 /// Resident bytes and seconds on a processor of this process.
 fn process() -> (u64, f64) {
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
+    let read =
+        |name: &str| std::fs::read_to_string(format!("/proc/self/{name}")).unwrap_or_default();
     let pages = read("statm").split(' ').nth(1).and_then(|text| text.parse().ok()).unwrap_or(0u64);
     let stat = read("stat");
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
@@ -135,11 +141,11 @@ fn tell_hour(hour: i64, store: &Tsdb, folder: &Path) {
     );
 }
 
-fn tell_end(store: &Tsdb, folder: &Path, what: &str, seconds: f64) {
+fn tell_end(store: &Tsdb, folder: &Path, seconds: f64) {
     let (stats, (rss, cpu)) = (store.stats(), process());
     let (all, raw) = (written(&stats), stats.samples_written * 16);
     let disk = bytes_in(folder);
-    println!("{what}: {} samples, {seconds:.1} s wall, {cpu:.1} s CPU", stats.samples_written);
+    println!("{} samples, {seconds:.1} s wall, {cpu:.1} s CPU", stats.samples_written);
     println!(
         "  {:.2} M samples per CPU second, rss {} MiB, {} blocks, {:.3} bytes a sample in blocks",
         stats.samples_written as f64 / cpu / 1e6,
@@ -172,8 +178,10 @@ fn main() {
     let retention_ms = setting("RETENTION_HOURS", 0) as i64 * HOUR_MS;
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(ManualClock::at(START));
-    let options = Options { retention_ms, ..Options::default() };
-    let store = Tsdb::open(folder.path(), options, clock.clone()).unwrap();
+    let checkpoint_ms = setting("CHECKPOINT_SECONDS", 45) as i64 * 1000;
+    let options = Options { retention_ms, checkpoint_ms, ..Options::default() };
+    let open = || Tsdb::open(folder.path(), options.clone(), clock.clone()).unwrap();
+    let store = open();
     let (wall, mut state, mut pods) = (SystemClock::new(), 1, 0u64);
     let mut new_target = |number: usize| {
         pods += 1;
@@ -185,7 +193,7 @@ fn main() {
     let replaced = (count as u64 * churn_percent).div_ceil(100) as i64;
     println!("{count} targets of {SERIES_PER_TARGET} series, {replaced} replaced an hour");
     println!(
-        "hour    series  head MiB   rss MiB  blocks blocks MiB disk MiB  written MiB  samples   CPU s"
+        "hour    series  head MiB   rss MiB  blocks blocks MiB disk MiB written MiB   samples    CPU s"
     );
     let (mut next, started) = (0, wall.monotonic());
     for step in 0..hours * HOUR_MS / INTERVAL_MS {
@@ -209,8 +217,17 @@ fn main() {
         }
     }
     let seconds = (wall.monotonic() - started).as_secs_f64();
-    tell_end(&store, folder.path(), "as it runs", seconds);
+    tell_end(&store, folder.path(), seconds);
+    // As after a crash: what came since the last checkpoint is in the journal.
+    drop(store);
+    let before = wall.monotonic();
+    let store = open();
+    println!("opened again in {:.2} s", (wall.monotonic() - before).as_secs_f64());
     store.merge_all().unwrap();
-    let seconds = (wall.monotonic() - started).as_secs_f64();
-    tell_end(&store, folder.path(), "after merging all", seconds);
+    let stats = store.stats();
+    println!(
+        "after merging all: {} blocks, {:.3} bytes a sample",
+        stats.blocks,
+        stats.block_bytes as f64 / stats.block_samples.max(1) as f64
+    );
 }

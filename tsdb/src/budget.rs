@@ -11,11 +11,11 @@
 
 use std::collections::BTreeMap;
 
+use model::TimestampMs;
 use model::admin::Overflow;
 use model::labels::METRIC_NAME;
 use model::sample::{SeriesId, is_stale};
 use model::write::{FloatPoint, NO_START};
-use model::TimestampMs;
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_128;
 

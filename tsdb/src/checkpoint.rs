@@ -442,7 +442,7 @@ impl Restoring {
         let mut numbers = Vec::new();
         match kind {
             PAIRS => {
-                // Where sections were lost, their pairs are unknown, and the others keep their numbers.
+                // Where sections were lost, pairs are unknown, and the others keep their numbers.
                 let first = reader.u32()? as usize;
                 if first > SLOT_MAX as usize || first < self.pairs.len() {
                     return Err(CodecError { offset: 0, expected: "a number after those before" });

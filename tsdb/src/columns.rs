@@ -93,16 +93,14 @@ const POOLED_MAX: usize = 4096;
 impl TimesPool {
     fn join(&mut self, parts: &[&Columns]) -> Arc<Vec<i64>> {
         // The parts are held, so that no other column can come to lie at their addresses.
-        let key: Vec<usize> =
-            parts.iter().map(|part| Arc::as_ptr(&part.times) as usize).collect();
+        let key: Vec<usize> = parts.iter().map(|part| Arc::as_ptr(&part.times) as usize).collect();
         if let Some((_, joined)) = self.0.get(&key) {
             return joined.clone();
         }
         if self.0.len() >= POOLED_MAX {
             self.0.clear();
         }
-        let joined: Vec<i64> =
-            parts.iter().flat_map(|part| part.times.iter().copied()).collect();
+        let joined: Vec<i64> = parts.iter().flat_map(|part| part.times.iter().copied()).collect();
         let joined = Arc::new(joined);
         let held = parts.iter().map(|part| part.times.clone()).collect();
         self.0.insert(key, (held, joined.clone()));

@@ -32,7 +32,9 @@ impl WrittenMatcher {
             "=~" => MatchOp::Matches,
             "!~" => MatchOp::NotMatches,
             other => {
-                return Err(model::Error::bad_request(format!("unknown matcher operator {other:?}")));
+                return Err(model::Error::bad_request(format!(
+                    "unknown matcher operator {other:?}"
+                )));
             }
         };
         Matcher::new(&self.name, op, &self.value)
@@ -69,10 +71,7 @@ impl Mask {
         Ok(Mask {
             id: deletion.id,
             matchers: matchers?,
-            range: RangeMs {
-                start: TimestampMs(deletion.start),
-                end: TimestampMs(deletion.end),
-            },
+            range: RangeMs { start: TimestampMs(deletion.start), end: TimestampMs(deletion.end) },
             newest_seal: deletion.newest_seal,
         })
     }

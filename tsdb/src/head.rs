@@ -413,7 +413,8 @@ impl Head {
         let mut link = &mut series.chunk.previous;
         while let Some(chunk) = link {
             if is_taken(chunk) {
-                self.sample_bytes -= (chunk.heap_bytes() + size_of::<Chunk>()).min(self.sample_bytes);
+                self.sample_bytes -=
+                    (chunk.heap_bytes() + size_of::<Chunk>()).min(self.sample_bytes);
                 *link = chunk.previous.take();
             } else if let Some(chunk) = link {
                 link = &mut chunk.previous;
@@ -427,9 +428,7 @@ impl Head {
             !range.contains(sample.at)
         });
         self.late_samples -= late_before - rare.late.len() - rare.late_histograms.len();
-        retain_unseen(&mut rare.exemplars, seen.exemplars, |exemplar| {
-            !range.contains(exemplar.at)
-        });
+        retain_unseen(&mut rare.exemplars, seen.exemplars, |exemplar| !range.contains(exemplar.at));
         if seen.histograms > 0 {
             let mut samples = rare.histograms.samples();
             retain_unseen(&mut samples, seen.histograms, |sample| !range.contains(sample.at));

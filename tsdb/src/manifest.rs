@@ -2,10 +2,9 @@
 //! replaced whole, and it alone says what counts: a file that it does not name is removed at start.
 //! `docs/formats/manifest.md` describes it.
 
-use std::io::Write;
 use std::path::Path;
 
-use disk::files::sync_folder;
+use disk::files::Files;
 use serde::{Deserialize, Serialize};
 
 use crate::block::BlockMeta;
@@ -77,14 +76,31 @@ impl Default for Manifest {
 }
 
 impl Manifest {
-    /// Reads the manifest in `dir`; a folder without one is a new store.
-    pub(crate) fn read(dir: &Path) -> Result<Manifest> {
+    /// Reads the manifest in `dir`, or makes the first one of a new store. A folder that lost its
+    /// manifest is refused: without one all its files would be taken for what a crash left behind.
+    pub(crate) fn open(dir: &Path, files: &dyn Files) -> Result<Manifest> {
+        if let Some(manifest) = Manifest::read(dir)? {
+            return Ok(manifest);
+        }
+        for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
+            let name = entry.map_err(Error::io("list", dir))?.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(".block") || name.ends_with(".head") {
+                let what = format!("is missing, but {name} is there; put it back from a backup");
+                return Err(Error::Corrupt { path: dir.join(FILE), what });
+            }
+        }
+        let manifest = Manifest::default();
+        manifest.write(dir, files)?;
+        Ok(manifest)
+    }
+
+    /// Reads the manifest in `dir`, if there is one.
+    fn read(dir: &Path) -> Result<Option<Manifest>> {
         let path = dir.join(FILE);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Manifest::default());
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("read", &path)(error)),
         };
         let wrong = |what: String| Error::Corrupt { path: path.clone(), what };
@@ -102,21 +118,32 @@ impl Manifest {
             let version = manifest.version;
             return Err(wrong(format!("version {version} is not supported, {VERSION} is")));
         }
-        Ok(manifest)
+        Ok(Some(manifest))
     }
 
-    /// Replaces the manifest in `dir`. Durable on return.
-    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+    /// Replaces the manifest in `dir`. Durable on return. After an error either manifest may stand on
+    /// the disk: before a file that only the new one names is removed, ask [`may_name`].
+    pub(crate) fn write(&self, dir: &Path, files: &dyn Files) -> Result<()> {
         let temporary = dir.join(TEMPORARY);
         let json = serde_json::to_string_pretty(self)
             .map_err(|error| Error::Corrupt { path: temporary.clone(), what: error.to_string() })?;
         let text = format!("{json}\n{:08x}\n", checksum_of(&json));
-        let mut file =
-            std::fs::File::create(&temporary).map_err(Error::io("create", &temporary))?;
-        file.write_all(text.as_bytes()).map_err(Error::io("write", &temporary))?;
-        file.sync_all().map_err(Error::io("sync", &temporary))?;
-        std::fs::rename(&temporary, dir.join(FILE)).map_err(Error::io("rename", &temporary))?;
-        sync_folder(dir).map_err(Error::io("sync", dir))
+        match std::fs::remove_file(&temporary) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &temporary)(error));
+            }
+            _ => {}
+        }
+        let mut file = files.create(&temporary).map_err(Error::io("create", &temporary))?;
+        file.append(text.as_bytes()).map_err(Error::io("write", &temporary))?;
+        file.sync().map_err(Error::io("sync", &temporary))?;
+        drop(file);
+        files.replace(&temporary, &dir.join(FILE)).map_err(Error::io("rename", &temporary))
+    }
+
+    fn names(&self, file: &str) -> bool {
+        self.blocks.iter().any(|block| block_file(block.number) == file)
+            || self.checkpoint.is_some_and(|number| checkpoint_file(number) == file)
     }
 
     pub(crate) fn take_number(&mut self) -> u64 {
@@ -140,6 +167,14 @@ pub(crate) fn checkpoint_file(number: u64) -> String {
     format!("{number:012}.head")
 }
 
+/// Whether the manifest in `dir` names a file, or can not be read and so may name it.
+pub(crate) fn may_name(dir: &Path, file: &str) -> bool {
+    match Manifest::read(dir) {
+        Ok(manifest) => manifest.is_some_and(|manifest| manifest.names(file)),
+        Err(_) => true,
+    }
+}
+
 /// Removes files of ours in `dir` that the manifest does not name: what a crash left behind. Answers
 /// their names.
 pub(crate) fn remove_strays(dir: &Path, manifest: &Manifest) -> Result<Vec<String>> {
@@ -148,9 +183,7 @@ pub(crate) fn remove_strays(dir: &Path, manifest: &Manifest) -> Result<Vec<Strin
         let entry = entry.map_err(Error::io("list", dir))?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         let is_ours = [".block", ".head", ".tmp"].iter().any(|end| name.ends_with(end));
-        let is_named = manifest.blocks.iter().any(|block| block_file(block.number) == name)
-            || manifest.checkpoint.is_some_and(|number| checkpoint_file(number) == name);
-        if is_ours && !is_named {
+        if is_ours && !manifest.names(&name) {
             std::fs::remove_file(entry.path()).map_err(Error::io("remove", entry.path()))?;
             removed.push(name);
         }

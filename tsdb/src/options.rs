@@ -2,6 +2,7 @@
 
 use disk::JournalOptions;
 use model::Matcher;
+use model::rollup::RESOLUTIONS_MS;
 
 /// How the store behaves.
 #[derive(Clone)]
@@ -25,6 +26,11 @@ pub struct Options {
     pub retention_bytes: u64,
     /// Series with a retention of their own; the first rule that matches counts.
     pub retention_rules: Vec<RetentionRule>,
+    /// How long rollups are kept, in milliseconds, for each of [`RESOLUTIONS_MS`]; 0 or less than
+    /// samples are kept: as long as samples. Where samples are gone, queries see the last sample of
+    /// each bucket, and windows of whole buckets see the rollup. Series with a rule of their own
+    /// lose both together, and [`Options::retention_bytes`] counts rollups like samples.
+    pub rollup_retention_ms: [i64; RESOLUTIONS_MS.len()],
     /// Samples further in the future than this are refused, in milliseconds.
     pub future_ms_max: i64,
     /// Samples of one window are sealed together; four make a merged block, forty-eight a large one.
@@ -59,6 +65,14 @@ pub(crate) const MIDDLE_WINDOWS: i64 = 4;
 /// Windows in a large block: a day of half hours.
 pub(crate) const LONG_WINDOWS: i64 = 48;
 
+impl Options {
+    /// How long rollups of a resolution are kept.
+    pub(crate) fn keep_rollup_ms(&self, resolution_ms: i64) -> i64 {
+        let all = RESOLUTIONS_MS.iter().zip(self.rollup_retention_ms);
+        all.filter(|(resolution, _)| **resolution == resolution_ms).map(|(_, keep)| keep).sum()
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {
@@ -71,6 +85,7 @@ impl Default for Options {
             retention_ms: 0,
             retention_bytes: 0,
             retention_rules: Vec::new(),
+            rollup_retention_ms: [0; RESOLUTIONS_MS.len()],
             future_ms_max: 600_000,
             window_ms: 30 * 60_000,
             grace_ms: 5 * 60_000,

@@ -121,7 +121,8 @@ pub(crate) fn with_news(
     if series.count == 0 && metadata.is_empty() {
         return batch;
     }
-    let mut buffer = Vec::with_capacity(batch.len() + series.bytes.len() + metadata.len() * 100 + 20);
+    let mut buffer =
+        Vec::with_capacity(batch.len() + series.bytes.len() + metadata.len() * 100 + 20);
     buffer.extend_from_slice(&batch[..SEQUENCE_BYTES]);
     put_u64(&mut buffer, series.count);
     buffer.extend_from_slice(&series.bytes);

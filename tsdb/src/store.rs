@@ -108,20 +108,17 @@ impl Tsdb {
     /// behind is removed; what can not be read is left out and told by [`Tsdb::damage`].
     pub fn open(dir: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<Tsdb> {
         std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-        let mut manifest = Manifest::read(dir)?;
+        let mut manifest = Manifest::open(dir, &*options.journal.files)?;
         manifest::remove_strays(dir, &manifest)?;
         let cache = PageCache::new(options.cache_bytes_max);
         let mut damage = Vec::new();
-        let view = open_blocks(dir, &mut manifest, &cache, &mut damage)?;
+        let view = open_blocks(dir, &options, &mut manifest, &cache, &mut damage)?;
         let (live, journal, recovery) =
             replay::open_head(dir, &options, &manifest, clock.now_ms().0, &mut damage)?;
         let corrupt = recovery.corrupt;
         let now = clock.now_ms().0;
-        let maintenance = Maintenance {
-            checkpoint_at: now,
-            checkpoint_journal_bytes: 0,
-            ..Default::default()
-        };
+        let maintenance =
+            Maintenance { checkpoint_at: now, checkpoint_journal_bytes: 0, ..Default::default() };
         Ok(Tsdb {
             options,
             clock,
@@ -206,6 +203,7 @@ impl Tsdb {
 /// Opens the blocks that the manifest names. One that can not be opened is set aside.
 fn open_blocks(
     dir: &Path,
+    options: &Options,
     manifest: &mut Manifest,
     cache: &Arc<PageCache>,
     damage: &mut Vec<String>,
@@ -224,7 +222,7 @@ fn open_blocks(
     view.blocks.sort_by_key(|open| open.entry.newest_seal);
     if !set_aside.is_empty() {
         manifest.blocks.retain(|entry| !set_aside.contains(&entry.number));
-        manifest.write(dir)?;
+        manifest.write(dir, &*options.journal.files)?;
         for number in set_aside {
             let path = dir.join(manifest::block_file(number));
             // Kept for whoever wants to look at it; it may also be gone.
@@ -392,12 +390,12 @@ impl Tsdb {
         let Live { head, folds, .. } = live;
         let values_max = self.options.values_per_label_max;
         let hottest = |taken: &[String]| {
-            let skips = |name: &str| {
-                budget::is_structural(name) || taken.iter().any(|label| label == name)
-            };
+            let skips =
+                |name: &str| budget::is_structural(name) || taken.iter().any(|label| label == name);
             // Over the budget of a label, that label is the hot one, whatever the metric.
             let over = labels.iter().find(|(name, _)| {
-                budget == "label" && !skips(name)
+                budget == "label"
+                    && !skips(name)
                     && head.catalogue.value_count(name) as usize >= values_max
             });
             match over {
@@ -438,6 +436,12 @@ impl Tsdb {
             _ => budget::looks_like_counter(metric),
         };
         Ok(live.folds.add(labels, series, is_counter, stored, known.is_none()))
+    }
+
+    /// Series that are folded now, and samples that were folded since the start.
+    pub(crate) fn folded(&self) -> (u64, u64) {
+        let live = self.live.read();
+        (live.folds.len() as u64, live.folds.samples)
     }
 
     /// Budgets that were reached, and what was folded.

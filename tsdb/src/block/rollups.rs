@@ -1,6 +1,6 @@
 //! Rollups in a block: entries with several columns of floats, one number a bucket.
 //!
-//! Times of first and last samples are time columns, which series that were measured together share.
+//! Times of first and last samples are time columns, which series measured together share.
 //! A column that follows from others is not written: a counter's least value is its first, and a
 //! value that never changes has a sum that is a product.
 
@@ -110,7 +110,12 @@ impl BlockWriter {
         let series = self.next_series(labels)?;
         let length = rollup.len();
         let columns = [
-            &rollup.lasts, &rollup.firsts, &rollup.counts, &rollup.sums, &rollup.mins, &rollup.maxs,
+            &rollup.lasts,
+            &rollup.firsts,
+            &rollup.counts,
+            &rollup.sums,
+            &rollup.mins,
+            &rollup.maxs,
             &rollup.lost,
         ];
         let is_whole = columns.iter().all(|column| column.len() == length)

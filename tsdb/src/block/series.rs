@@ -367,7 +367,11 @@ impl Block {
         part
     }
 
-    pub(super) fn starts_of(&self, number: u32, scratch: &mut ReadScratch) -> Result<Arc<Vec<StartRun>>> {
+    pub(super) fn starts_of(
+        &self,
+        number: u32,
+        scratch: &mut ReadScratch,
+    ) -> Result<Arc<Vec<StartRun>>> {
         if let Some(starts) = scratch.starts.get(&number) {
             return Ok(Arc::clone(starts));
         }

@@ -106,8 +106,7 @@ impl BlockWriter {
         if self.last.as_ref().is_some_and(|last| series_order(last, labels).is_ge()) {
             return Err(self.chunks.unwritable(format!("series {labels} out of order")));
         }
-        u32::try_from(self.meta.series)
-            .map_err(|_| self.chunks.unwritable("more than 2^32 series"))
+        u32::try_from(self.meta.series).map_err(|_| self.chunks.unwritable("more than 2^32 series"))
     }
 
     /// Adds a series whose entry is `record`.

@@ -233,18 +233,18 @@ impl Catalogue {
 
     /// All label pairs that live series have, with their numbers in order.
     pub(crate) fn live_pairs(&self) -> impl Iterator<Item = (u32, &str, &str)> {
-        (0u32..).zip(&self.pairs).filter(|(_, pair)| !pair.postings.is_empty()).map(
-            |(number, pair)| {
-                (number, &*self.names[pair.name as usize].text, self.value(pair))
-            },
-        )
+        (0u32..)
+            .zip(&self.pairs)
+            .filter(|(_, pair)| !pair.postings.is_empty())
+            .map(|(number, pair)| (number, &*self.names[pair.name as usize].text, self.value(pair)))
     }
 
     /// Slots, fingerprints and pair numbers of live series, in order of slot.
     pub(crate) fn live_series(&self) -> impl Iterator<Item = (u32, u64, &[u32])> {
-        (0u32..).zip(&self.series).filter(|(_, series)| series.fingerprint != NO_FINGERPRINT).map(
-            |(slot, series)| (slot, series.fingerprint, self.pairs_of(*series)),
-        )
+        (0u32..)
+            .zip(&self.series)
+            .filter(|(_, series)| series.fingerprint != NO_FINGERPRINT)
+            .map(|(slot, series)| (slot, series.fingerprint, self.pairs_of(*series)))
     }
 
     /// How many pairs were ever made.
@@ -258,8 +258,7 @@ impl Catalogue {
         if series.fingerprint == NO_FINGERPRINT {
             return;
         }
-        if let Ok(entry) =
-            self.series_table.find_entry(series.fingerprint, |other| *other == slot)
+        if let Ok(entry) = self.series_table.find_entry(series.fingerprint, |other| *other == slot)
         {
             entry.remove();
         }
@@ -511,7 +510,8 @@ mod tests {
     }
 
     fn a_labels() -> impl Strategy<Value = Labels> {
-        prop::collection::btree_map("[ab]|__name__", "[xyz]{0,2}", 1..4).prop_map(Labels::from_pairs)
+        prop::collection::btree_map("[ab]|__name__", "[xyz]{0,2}", 1..4)
+            .prop_map(Labels::from_pairs)
     }
 
     fn a_matcher() -> impl Strategy<Value = Matcher> {

@@ -9,7 +9,10 @@ pub(super) enum Postings {
     None,
     One(u32),
     /// Sorted.
-    #[expect(clippy::box_collection, reason = "keeps the enum at sixteen bytes; most hold one slot")]
+    #[expect(
+        clippy::box_collection,
+        reason = "keeps the enum at sixteen bytes; most hold one slot"
+    )]
     Few(Box<Vec<u32>>),
     Many(Box<RoaringBitmap>),
 }

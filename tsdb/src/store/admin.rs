@@ -23,6 +23,8 @@ impl SeriesAdmin for Tsdb {
             ("blocks", stats.blocks),
             ("block_bytes", stats.block_bytes),
             ("block_samples", stats.block_samples),
+            ("rollup_blocks", stats.rollup_blocks),
+            ("rollup_bytes", stats.rollup_bytes),
             ("checkpoint_bytes", stats.checkpoint_bytes),
             ("journal_bytes", stats.journal.bytes),
             ("samples_written", stats.samples_written),
@@ -36,6 +38,10 @@ impl SeriesAdmin for Tsdb {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        let (series, samples) = self.folded();
+        figures.push(("folded_series".to_owned(), series));
+        figures.push(("folded_samples_written".to_owned(), samples));
+        figures.push(("damaged_files".to_owned(), self.damage().len() as u64));
         figures.extend(self.section_bytes());
         figures
     }

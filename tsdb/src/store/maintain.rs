@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use disk::files::{Files, sync_folder};
 use disk::journal::JournalStats;
-use disk::files::sync_folder;
 use model::admin::Deleted;
 use model::labels::Labels;
 use model::read::RangeMs;
@@ -17,7 +17,8 @@ use crate::block::Codec;
 use crate::checkpoint;
 use crate::delete::{Deletion, Mask, WrittenMatcher};
 use crate::error::{Error, Result};
-use crate::manifest::{block_file, checkpoint_file};
+use crate::manifest::{self, block_file, checkpoint_file};
+use crate::store::merge::MergePlan;
 use crate::store::{Maintenance, Tsdb};
 use crate::view::{OpenBlock, View};
 
@@ -30,12 +31,16 @@ pub struct Stats {
     pub memory_bytes: u64,
     /// Memory of block pages that queries read.
     pub cache_bytes: u64,
-    /// Block files.
+    /// Block files with samples.
     pub blocks: u64,
     /// Their size.
     pub block_bytes: u64,
     /// Samples in them.
     pub block_samples: u64,
+    /// Block files with rollups.
+    pub rollup_blocks: u64,
+    /// Their size.
+    pub rollup_bytes: u64,
     /// Bytes of the last checkpoint.
     pub checkpoint_bytes: u64,
     /// Samples taken since the start.
@@ -66,16 +71,23 @@ impl Tsdb {
             (live.head.catalogue.len() as u64, live.head.bytes() as u64)
         };
         let view = self.view.read().clone();
-        let metas = || view.blocks.iter().map(|open| &open.entry.meta);
+        let metas = |is_raw: bool| {
+            let some = view.blocks.iter().filter(move |open| open.is_raw() == is_raw);
+            some.map(|open| &open.entry.meta)
+        };
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let written = &self.written;
         Stats {
             series,
             memory_bytes,
             cache_bytes: self.cache.stats().bytes as u64,
-            blocks: view.blocks.len() as u64,
-            block_bytes: metas().map(|meta| meta.bytes).sum(),
-            block_samples: metas().map(|meta| meta.float_samples + meta.histogram_samples).sum(),
+            blocks: metas(true).count() as u64,
+            block_bytes: metas(true).map(|meta| meta.bytes).sum(),
+            block_samples: metas(true)
+                .map(|meta| meta.float_samples + meta.histogram_samples)
+                .sum(),
+            rollup_blocks: metas(false).count() as u64,
+            rollup_bytes: metas(false).map(|meta| meta.bytes).sum(),
             checkpoint_bytes: self.maintenance.try_lock().map_or(0, |m| m.checkpoint_bytes),
             samples_written: load(&written.samples),
             journal_bytes_written: load(&written.journal_bytes),
@@ -89,11 +101,11 @@ impl Tsdb {
         }
     }
 
-    /// Bytes of all blocks by section of the file.
+    /// Bytes of all blocks of samples by section of the file.
     pub(super) fn section_bytes(&self) -> Vec<(String, u64)> {
         let view = self.view.read().clone();
         let mut sums: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
-        for open in &view.blocks {
+        for open in view.blocks.iter().filter(|open| open.is_raw()) {
             let sections = serde_json::to_value(open.entry.meta.sections).unwrap_or_default();
             for (name, bytes) in sections.as_object().into_iter().flatten() {
                 let name = format!("block_{name}_bytes");
@@ -121,7 +133,7 @@ impl Tsdb {
             let (view, through) = self.view_and_seal();
             if let Some(plan) = self.plan_merge(&view, through, false) {
                 drop(view);
-                self.merge(&plan, &[])?;
+                self.merge_or_set_aside(&plan, &[])?;
             }
         }
         Ok(())
@@ -132,11 +144,12 @@ impl Tsdb {
     pub fn merge_all(&self) -> Result<()> {
         let mut maintenance = self.maintenance.lock();
         self.seal_all()?;
-        loop {
+        // A merge that is given up leaves its plan due.
+        while !self.stopping.load(Ordering::SeqCst) {
             let (view, through) = self.view_and_seal();
             let Some(plan) = self.plan_merge(&view, through, true) else { break };
             drop(view);
-            self.merge(&plan, &[])?;
+            self.merge_or_set_aside(&plan, &[])?;
         }
         self.checkpoint(&mut maintenance)
     }
@@ -193,9 +206,12 @@ impl Tsdb {
         let mut next = manifest.clone();
         next.blocks.retain(|entry| !gone.contains(&entry.number));
         next.blocks.extend(new.iter().map(|open| open.entry.clone()));
-        if let Err(error) = next.write(&self.dir) {
-            // What the manifest does not name does not count.
-            new.iter().for_each(|open| open.retire());
+        if let Err(error) = next.write(&self.dir, self.files()) {
+            // What the manifest does not name does not count; it may name them by now.
+            let unnamed = |open: &&Arc<OpenBlock>| {
+                !manifest::may_name(&self.dir, &block_file(open.entry.number))
+            };
+            new.iter().filter(unnamed).for_each(|open| open.retire());
             return Err(error);
         }
         *manifest = next;
@@ -239,13 +255,18 @@ impl Tsdb {
         self.damage.lock().push(why.to_owned());
         let mut next = manifest.clone();
         next.blocks.retain(|entry| entry.number != number);
-        if next.write(&self.dir).is_ok() {
+        if next.write(&self.dir, self.files()).is_ok() {
             *manifest = next;
             let path = self.dir.join(block_file(number));
             std::fs::rename(&path, path.with_extension("corrupt")).ok();
         }
         drop(manifest);
         self.change_view(|view| view.blocks.retain(|open| open.entry.number != number));
+    }
+
+    /// What all files of the store are made with.
+    fn files(&self) -> &dyn Files {
+        &*self.options.journal.files
     }
 
     fn is_checkpoint_due(&self, maintenance: &Maintenance) -> bool {
@@ -272,19 +293,20 @@ impl Tsdb {
         let removed = std::mem::take(&mut self.live.write().head.removed);
         let number = self.manifest.lock().take_number();
         let path = self.dir.join(checkpoint_file(number));
-        let written = checkpoint::write(&path, &self.live).and_then(|bytes| {
-            sync_folder(&self.dir).map_err(Error::io("sync", &self.dir))?;
+        let written = checkpoint::write(&path, &self.live, self.files()).and_then(|bytes| {
             let mut manifest = self.manifest.lock();
             let mut next = manifest.clone();
             let old = next.checkpoint.replace(number);
-            next.write(&self.dir)?;
+            next.write(&self.dir, self.files())?;
             *manifest = next;
             Ok((bytes, old))
         });
         let (bytes, old) = match written {
             Ok(written) => written,
             Err(error) => {
-                std::fs::remove_file(&path).ok();
+                if !manifest::may_name(&self.dir, &checkpoint_file(number)) {
+                    std::fs::remove_file(&path).ok();
+                }
                 self.live.write().head.removed.extend(removed);
                 return Err(error);
             }
@@ -311,9 +333,12 @@ impl Tsdb {
         let view = self.view.read().clone();
         let mut gone: Vec<u64> = Vec::new();
         if let Some(keep_ms) = self.keep_ms_max() {
-            let cutoff = self.clock.now_ms().0 - keep_ms;
-            let old = view.blocks.iter().filter(|open| open.entry.meta.max_time < cutoff);
-            gone.extend(old.map(|open| open.entry.number));
+            let now = self.clock.now_ms().0;
+            let is_old = |open: &&Arc<OpenBlock>| {
+                let own_ms = open.rollup().map_or(0, |(ms, _)| self.options.keep_rollup_ms(ms));
+                open.entry.meta.max_time < now.saturating_sub(keep_ms.max(own_ms))
+            };
+            gone.extend(view.blocks.iter().filter(is_old).map(|open| open.entry.number));
         }
         if self.options.retention_bytes > 0 {
             let mut held: Vec<_> =
@@ -346,6 +371,13 @@ impl Tsdb {
         Some(rules.fold(own, i64::max))
     }
 
+    /// How old anything is that queries see: samples, or rollups that outlive them. Samples stay
+    /// visible until their block goes, so that there is no gap before the rollups take their place.
+    pub(super) fn see_ms_max(&self) -> Option<i64> {
+        let keep_ms = self.keep_ms_max()?;
+        Some(self.options.rollup_retention_ms.into_iter().fold(keep_ms, i64::max))
+    }
+
     /// The part of `range` that retention leaves of a series.
     pub(super) fn visible(&self, labels: &Labels, range: RangeMs) -> RangeMs {
         if !self.has_retention_rules() {
@@ -360,6 +392,10 @@ impl Tsdb {
         if keep_ms <= 0 {
             return range;
         }
+        let keep_ms = match rule {
+            Some(_) => keep_ms,
+            None => self.options.rollup_retention_ms.into_iter().fold(keep_ms, i64::max),
+        };
         let oldest = self.clock.now_ms().plus_ms(-keep_ms);
         RangeMs { start: range.start.max(oldest), end: range.end }
     }
@@ -387,7 +423,7 @@ impl Tsdb {
         };
         let mask = Mask::of(&deletion).map_err(Error::Deletion)?;
         next.deletions.push(deletion);
-        next.write(&self.dir)?;
+        next.write(&self.dir, self.files())?;
         *manifest = next;
         drop(manifest);
         self.change_view(|view| view.masks.push(mask));
@@ -407,7 +443,7 @@ impl Tsdb {
         if next.deletions.len() == manifest.deletions.len() {
             return Err(Error::NoDeletion { id });
         }
-        next.write(&self.dir)?;
+        next.write(&self.dir, self.files())?;
         *manifest = next;
         drop(manifest);
         self.change_view(|view| view.masks.retain(|mask| mask.id != id));
@@ -451,20 +487,58 @@ impl Tsdb {
     fn finish_deletion(&self, deletion: &Deletion) -> Result<()> {
         let mask = Mask::of(deletion).map_err(Error::Deletion)?;
         loop {
+            if self.stopping.load(Ordering::SeqCst) {
+                // A merge that was given up took nothing out: the deletion must go on hiding it.
+                return Ok(());
+            }
             let view = self.view.read().clone();
-            let touched = view.blocks.iter().find(|open| {
-                open.entry.newest_seal <= mask.newest_seal
+            let mut touched = None;
+            for open in &view.blocks {
+                let raw = open.rollup().map(|(_, of)| of);
+                let is_alone =
+                    || !view.blocks.iter().any(|other| raw == Some(other.entry.number));
+                // A rollup beside its raw block is written again with it.
+                let may_hold = (open.is_raw() || is_alone())
+                    && open.entry.newest_seal <= mask.newest_seal
                     && open.overlaps(mask.range)
-                    && !open.entry.applied_deletions.contains(&deletion.id)
-                    && open.block.select(&mask.matchers).is_ok_and(|found| !found.is_empty())
-            });
-            let Some(touched) = touched.cloned() else { break };
+                    && !open.entry.applied_deletions.contains(&deletion.id);
+                // A block that can not be read now may be read later, with what was deleted.
+                if may_hold && self.has_any(open, &mask.matchers)? {
+                    touched = Some(open.clone());
+                    break;
+                }
+            }
+            let Some(touched) = touched else { break };
             drop(view);
+            if !touched.is_raw() {
+                self.rewrite_rollup(&touched, &mask)?;
+                continue;
+            }
             let plan = Tsdb::rewrite(&touched);
             drop(touched);
-            self.merge(&plan, std::slice::from_ref(&mask))?;
+            self.merge_or_set_aside(&plan, std::slice::from_ref(&mask))?;
         }
         self.drop_deletion(deletion.id)
+    }
+
+    fn has_any(&self, open: &Arc<OpenBlock>, matchers: &[Matcher]) -> Result<bool> {
+        let found = open.block.select(matchers).map_err(Error::from);
+        let found =
+            found.inspect_err(|error| self.set_aside_if(std::slice::from_ref(open), error))?;
+        Ok(!found.is_empty())
+    }
+
+    /// Merges; a block that turns out to be corrupt is set aside, so that the next attempt does
+    /// without it.
+    fn merge_or_set_aside(&self, plan: &MergePlan, expired: &[Mask]) -> Result<()> {
+        self.merge(plan, expired).inspect_err(|error| self.set_aside_if(&plan.inputs, error))
+    }
+
+    fn set_aside_if(&self, blocks: &[Arc<OpenBlock>], error: &Error) {
+        let Error::Disk(disk::Error::Corrupt { path, .. }) = error else { return };
+        if let Some(open) = blocks.iter().find(|open| open.block.path() == path) {
+            self.set_aside(open.entry.number, &error.to_string());
+        }
     }
 
     /// A consistent copy of the store in `to`, which must not exist, made of hard links where files
@@ -489,16 +563,16 @@ impl Tsdb {
         }
         // What came while the checkpoint was written stands in closed segments after this.
         self.journal.roll();
-        let (_, commit) = self.journal.append(crate::record::BATCH, self.empty_record(), i64::MIN)?;
-        commit.wait().map_err(|error| Error::Corrupt {
-            path: self.dir.clone(),
-            what: error.to_string(),
-        })?;
+        let (_, commit) =
+            self.journal.append(crate::record::BATCH, self.empty_record(), i64::MIN)?;
+        commit
+            .wait()
+            .map_err(|error| Error::Corrupt { path: self.dir.clone(), what: error.to_string() })?;
         for segment in self.journal.closed_segments() {
             let name = segment.path().file_name().unwrap_or_default().to_string_lossy();
             link(&format!("journal/{name}"))?;
         }
-        manifest.write(to)?;
+        manifest.write(to, self.files())?;
         sync_folder(&to.join("journal")).map_err(Error::io("sync", to))
     }
 
@@ -514,7 +588,8 @@ impl Tsdb {
     /// How many blocks were merged into dense ones, for tests and the status page.
     pub fn dense_blocks(&self) -> usize {
         let view = self.view.read().clone();
-        view.blocks.iter().filter(|open| open.entry.meta.codec == Codec::Dense).count()
+        let is_dense = |open: &&Arc<OpenBlock>| open.entry.meta.codec == Codec::Dense;
+        view.blocks.iter().filter(|open| open.is_raw()).filter(is_dense).count()
     }
 }
 

@@ -42,7 +42,12 @@ impl Tsdb {
     }
 
     /// The next merge that is worth its while; with `all`, any that leaves fewer blocks.
-    pub(super) fn plan_merge(&self, view: &View, sealed_through: i64, all: bool) -> Option<MergePlan> {
+    pub(super) fn plan_merge(
+        &self,
+        view: &View,
+        sealed_through: i64,
+        all: bool,
+    ) -> Option<MergePlan> {
         let window_ms = self.options.window_ms;
         let window_of = |at: i64| at.div_euclid(window_ms);
         let mut raw: Vec<&Arc<OpenBlock>> =
@@ -51,18 +56,20 @@ impl Tsdb {
         let stretch_of = |open: &OpenBlock, windows: i64| {
             window_of(open.entry.meta.min_time).div_euclid(windows)
         };
-        for long in raw.chunk_by(|a, b| stretch_of(a, LONG_WINDOWS) == stretch_of(b, LONG_WINDOWS)) {
+        for long in raw.chunk_by(|a, b| stretch_of(a, LONG_WINDOWS) == stretch_of(b, LONG_WINDOWS))
+        {
             let last = (stretch_of(long[0], LONG_WINDOWS) + 1) * LONG_WINDOWS - 1;
             if last <= sealed_through || all {
-                if let Some(plan) = self.plan_stretch(view, long, 2, all) {
+                // Rollups are made of whole days; a running one that is merged on demand has none.
+                let level = if last <= sealed_through { 2 } else { 1 };
+                if let Some(plan) = self.plan_stretch(view, long, level, all) {
                     return Some(plan);
                 }
                 continue;
             }
-            let is_same =
-                |a: &&Arc<OpenBlock>, b: &&Arc<OpenBlock>| {
-                    stretch_of(a, MIDDLE_WINDOWS) == stretch_of(b, MIDDLE_WINDOWS)
-                };
+            let is_same = |a: &&Arc<OpenBlock>, b: &&Arc<OpenBlock>| {
+                stretch_of(a, MIDDLE_WINDOWS) == stretch_of(b, MIDDLE_WINDOWS)
+            };
             for middle in long.chunk_by(is_same) {
                 let last = (stretch_of(middle[0], MIDDLE_WINDOWS) + 1) * MIDDLE_WINDOWS - 1;
                 if last <= sealed_through
@@ -85,7 +92,11 @@ impl Tsdb {
     ) -> Option<MergePlan> {
         let now = self.clock.now_ms().0;
         let waiting: Vec<_> = blocks.iter().filter(|open| open.entry.level < level).collect();
-        let oldest = waiting.iter().map(|open| open.entry.made_at).min()?;
+        let joins = all && blocks.len() > 1;
+        if waiting.is_empty() && !joins {
+            return None;
+        }
+        let oldest = waiting.iter().map(|open| open.entry.made_at).min().unwrap_or(i64::MIN);
         let has_merged = waiting.len() < blocks.len();
         // Late blocks wait for company before they make a large one be written again.
         let is_due = !has_merged
@@ -133,7 +144,11 @@ impl Tsdb {
             let mut parts = Vec::new();
             for input in &mut inputs {
                 if input.labels.as_ref() == Some(&labels) {
-                    parts.push(input.take(&labels, self.visible(&labels, RangeMs::ALL), expired)?);
+                    parts.push(input.take(
+                        &labels,
+                        self.visible(&labels, RangeMs::ALL),
+                        expired,
+                    )?);
                 }
             }
             let columns = join(parts, &mut pool);

@@ -16,7 +16,7 @@ use crate::delete::cut;
 use crate::error::Error;
 use crate::head::{RangeCache, Wanted};
 use crate::store::Tsdb;
-use crate::store::rollups::RollupPlan;
+use crate::store::rollups::{self, RollupPlan};
 use crate::view::{OpenBlock, View};
 
 /// Where the samples of one series lie.
@@ -25,6 +25,8 @@ pub(super) struct Sources {
     pub(super) head: Option<(u32, SeriesId)>,
     /// Block, by its place in the view, and series in the block; oldest block first.
     pub(super) blocks: Vec<(u32, u32)>,
+    /// Known if they were compared.
+    labels: Option<Labels>,
 }
 
 /// One query's way through the store.
@@ -48,7 +50,7 @@ impl Tsdb {
         context: &QueryContext,
     ) -> model::Result<(Reading<'a>, Vec<Sources>)> {
         context.check()?;
-        let range = match self.keep_ms_max() {
+        let range = match self.see_ms_max() {
             Some(keep_ms) => {
                 let oldest = self.clock.now_ms().plus_ms(-keep_ms);
                 RangeMs { start: range.start.max(oldest), end: range.end }
@@ -65,23 +67,29 @@ impl Tsdb {
             (view, slots, ids)
         };
         let mut sources: Vec<Sources> = Vec::new();
+        let mut scratches: Vec<ReadScratch> =
+            view.blocks.iter().map(|_| ReadScratch::default()).collect();
         let mut by_hash: FxHashMap<u64, Vec<u32>> = FxHashMap::default();
+        let readable = rollups::readable(&view, rollup.map(|rollup| rollup.resolution_ms));
         let relevant: Vec<(usize, &Arc<OpenBlock>)> = view
             .blocks
             .iter()
             .enumerate()
-            .filter(|(_, block)| block.is_raw() && block.overlaps(range))
+            .filter(|(place, block)| readable[*place] && block.overlaps(range))
             .collect();
         for (place, open) in relevant.iter().copied() {
             let found = self.guard(open, open.block.select(matchers))?;
             context.check()?;
             for index in found {
                 if relevant.len() == 1 && slots.is_empty() {
-                    sources.push(Sources { head: None, blocks: vec![(place as u32, index)] });
+                    let blocks = vec![(place as u32, index)];
+                    sources.push(Sources { head: None, blocks, labels: None });
                     continue;
                 }
                 let hash = self.guard(open, open.block.fingerprint(index))?.max(1);
-                self.attach(&view, &mut sources, by_hash.entry(hash).or_default(), place, index)?;
+                let same_hash = by_hash.entry(hash).or_default();
+                let scratch = &mut scratches[place];
+                self.attach(open, scratch, &mut sources, same_hash, (place as u32, index))?;
             }
         }
         let live = self.live.read();
@@ -91,17 +99,18 @@ impl Tsdb {
             }
             let hash = live.head.catalogue.fingerprint_of(slot);
             let same = by_hash.get(&hash).into_iter().flatten().copied().find(|number| {
-                let (place, index) = sources[*number as usize].blocks[0];
-                let labels = live.head.catalogue.labels(slot);
-                is_series(&view, place, index, &labels)
+                let known = sources[*number as usize].labels.as_ref();
+                known.is_some_and(|labels| labels.iter().eq(live.head.catalogue.label_refs(slot)))
             });
             match same {
                 Some(number) => sources[number as usize].head = Some((slot, id)),
-                None => sources.push(Sources { head: Some((slot, id)), blocks: Vec::new() }),
+                None => {
+                    let (head, blocks) = (Some((slot, id)), Vec::new());
+                    sources.push(Sources { head, blocks, labels: None });
+                }
             }
         }
         drop(live);
-        let scratches = view.blocks.iter().map(|_| ReadScratch::default()).collect();
         let cache = RangeCache::new(range);
         let pool = TimesPool::default();
         let rollups = rollup.and_then(|rollup| RollupPlan::of(rollup, &view, range));
@@ -111,22 +120,23 @@ impl Tsdb {
     /// Adds a series of a block to the sources of the same series, found by hash and then compared.
     fn attach(
         &self,
-        view: &View,
+        open: &OpenBlock,
+        scratch: &mut ReadScratch,
         sources: &mut Vec<Sources>,
         same_hash: &mut Vec<u32>,
-        place: usize,
-        index: u32,
+        (place, index): (u32, u32),
     ) -> model::Result<()> {
-        let place = place as u32;
+        let labels = self.guard(open, open.block.labels(index, scratch))?;
         for number in same_hash.iter() {
-            let (other_place, other_index) = sources[*number as usize].blocks[0];
-            if same_labels(view, (other_place, other_index), (place, index)) {
-                sources[*number as usize].blocks.push((place, index));
+            let known = &mut sources[*number as usize];
+            if known.labels.as_ref() == Some(&labels) {
+                known.blocks.push((place, index));
                 return Ok(());
             }
         }
         same_hash.push(sources.len() as u32);
-        sources.push(Sources { head: None, blocks: vec![(place, index)] });
+        let blocks = vec![(place, index)];
+        sources.push(Sources { head: None, blocks, labels: Some(labels) });
         Ok(())
     }
 
@@ -140,19 +150,6 @@ impl Tsdb {
             error.into()
         })
     }
-}
-
-fn is_series(view: &View, place: u32, index: u32, labels: &Labels) -> bool {
-    let mut scratch = ReadScratch::default();
-    let open = &view.blocks[place as usize];
-    open.block.labels(index, &mut scratch).is_ok_and(|found| found == *labels)
-}
-
-fn same_labels(view: &View, a: (u32, u32), b: (u32, u32)) -> bool {
-    let mut scratch = ReadScratch::default();
-    let open = &view.blocks[a.0 as usize];
-    let Ok(labels) = open.block.labels(a.1, &mut scratch) else { return false };
-    is_series(view, b.0, b.1, &labels)
 }
 
 impl Reading<'_> {
@@ -183,6 +180,9 @@ impl Reading<'_> {
 
     /// Labels of a series; `None` if it is gone from where it was found.
     pub(super) fn labels_of(&mut self, sources: &Sources) -> model::Result<Option<Labels>> {
+        if sources.labels.is_some() {
+            return Ok(sources.labels.clone());
+        }
         if let Some((place, index)) = sources.blocks.first() {
             let open = &self.view.blocks[*place as usize];
             let scratch = &mut self.scratches[*place as usize];
@@ -212,12 +212,22 @@ impl Reading<'_> {
             histograms: wanted.values,
             exemplars: wanted.exemplars,
         };
-        let read = open.block.read(index, range, wanted, scratch);
+        let rollup = open.rollup();
+        let read = match rollup {
+            None => open.block.read(index, range, wanted, scratch),
+            Some(_) if wanted.values => open.block.read_last_samples(index, range, scratch),
+            Some(_) => Ok(Columns::default()),
+        };
         let mut part = self.store.guard(open, read)?;
-        for mask in &self.view.masks {
-            if mask.hides(open.entry.newest_seal, labels) {
-                cut(&mut part, mask.range);
-            }
+        for mask in self.view.masks.iter().filter(|m| m.hides(open.entry.newest_seal, labels)) {
+            let hidden = match rollup {
+                None => mask.range,
+                // A bucket can not tell which of its samples were deleted.
+                Some((resolution_ms, _)) => {
+                    rollups::inside(rollups::buckets_of(mask.range, resolution_ms))
+                }
+            };
+            cut(&mut part, hidden);
         }
         Ok(part)
     }
@@ -265,7 +275,10 @@ impl Reading<'_> {
                     histograms: true,
                     exemplars: false,
                 };
-                let read = open.block.read(*index, range, wanted, scratch);
+                let read = match open.rollup() {
+                    None => open.block.read(*index, range, wanted, scratch),
+                    Some(_) => open.block.read_last_samples(*index, range, scratch),
+                };
                 let part = self.store.guard(open, read)?;
                 !part.values.is_empty() || !part.histograms.is_empty()
             };
@@ -326,8 +339,11 @@ impl SeriesSource for Tsdb {
             }
             out.times_ms = columns.times;
             out.values = columns.values;
-            out.histograms =
-                columns.histograms.into_iter().map(|sample| (sample.at, sample.histogram)).collect();
+            out.histograms = columns
+                .histograms
+                .into_iter()
+                .map(|sample| (sample.at, sample.histogram))
+                .collect();
             Some(Ok(out))
         });
         Ok(Box::new(stream.take(request.limit.unwrap_or(usize::MAX))))

@@ -3,20 +3,20 @@
 //! A rollup block has the series of its raw block in the same order, so that the index of a series
 //! found in one holds in the other; a series that has none (native histograms, nothing but stale
 //! markers) has an empty entry there. Buckets come from a rollup block only where its raw block is
-//! all there is: no other block and no sample in memory touches the bucket, nothing of it is deleted
-//! or cut off by retention. All other buckets are summed up from samples when they are asked for.
+//! all there is: no other block and no sample in memory touches the bucket, nothing in it is gone
+//! by a deletion or retention. All other buckets are summed up from samples when they are asked for.
 
 use std::sync::Arc;
 
+use model::TimestampMs;
 use model::labels::{DELTA, Labels, TEMPORALITY};
 use model::read::RangeMs;
 use model::rollup::{RESOLUTIONS_MS, Rollup, RollupRequest, Summary, bucket_end};
-use model::TimestampMs;
 
 use super::query::{Reading, Sources};
-use crate::block::{BlockWriter, Codec, RollupWanted};
+use crate::block::{BlockWriter, Codec, ReadScratch, RollupWanted};
 use crate::columns::{Columns, expand_starts, join};
-use crate::delete::cut;
+use crate::delete::{Mask, cut};
 use crate::error::Result;
 use crate::head::Wanted;
 use crate::manifest::{BlockEntry, BlockKind, block_file};
@@ -48,6 +48,47 @@ impl Tsdb {
             Ok(RollupWriter { number, resolution_ms: *resolution_ms, writer, has_any: false })
         });
         writers.collect()
+    }
+
+    /// Writes a rollup block again whose samples are gone, without buckets that a deletion touches.
+    pub(super) fn rewrite_rollup(&self, open: &Arc<OpenBlock>, mask: &Mask) -> Result<()> {
+        let Some((resolution_ms, _)) = open.rollup() else { return Ok(()) };
+        let number = self.manifest.lock().take_number();
+        let path = self.dir.join(block_file(number));
+        let mut writer = BlockWriter::create(&path, Codec::Dense, &*self.options.journal.files)?;
+        let (start, end) = buckets_of(mask.range, resolution_ms);
+        let (mut scratch, mut has_any) = (ReadScratch::default(), false);
+        for index in 0..open.block.series_count() {
+            let labels = open.block.labels(index, &mut scratch)?;
+            let kept = if mask.hides(open.entry.newest_seal, &labels) {
+                vec![inside((i64::MIN, start)), inside((end, i64::MAX))]
+            } else {
+                vec![RangeMs::ALL]
+            };
+            let mut all = Rollup { resolution_ms, ..Rollup::default() };
+            for range in kept {
+                let wanted = RollupWanted::All;
+                let block = &open.block;
+                let read = block.read_rollup(index, resolution_ms, range, wanted, &mut scratch)?;
+                if let Some(rollup) = read {
+                    all.append(rollup);
+                }
+            }
+            if all.is_empty() {
+                writer.add(&labels, &Columns::default())?;
+            } else {
+                has_any = true;
+                writer.add_rollup(&labels, &all)?;
+            }
+        }
+        let mut new = Vec::new();
+        if has_any {
+            let mut entry = BlockEntry { number, meta: writer.finish()?, ..open.entry.clone() };
+            entry.applied_deletions.push(mask.id);
+            new.push(Arc::new(OpenBlock::open(&self.dir, entry, &self.cache)?));
+        }
+        self.replace_blocks(&[open.entry.number], new)?;
+        Ok(())
     }
 
     /// Rollup blocks that were made with any of these raw blocks.
@@ -90,11 +131,8 @@ fn roll_up(labels: &Labels, columns: &Columns, resolution_ms: i64) -> Option<Rol
     }
     // Increases of delta series need their samples: their start times would only take room.
     let has_starts = !columns.starts.is_empty() && !is_delta(labels);
-    let starts = if has_starts {
-        expand_starts(&columns.starts, columns.values.len())
-    } else {
-        Vec::new()
-    };
+    let starts =
+        if has_starts { expand_starts(&columns.starts, columns.values.len()) } else { Vec::new() };
     Some(Rollup::of(&columns.times, &columns.values, &starts, resolution_ms))
 }
 
@@ -123,21 +161,37 @@ impl Stretches {
 }
 
 /// The buckets that have times of `range` in them.
-fn buckets_of(range: RangeMs, resolution_ms: i64) -> (i64, i64) {
+pub(super) fn buckets_of(range: RangeMs, resolution_ms: i64) -> (i64, i64) {
     let first = bucket_end(range.start.0, resolution_ms);
     (first.saturating_sub(resolution_ms), bucket_end(range.end.0, resolution_ms))
 }
 
 /// `(start, end]` as a range with both ends included.
-fn inside((start, end): (i64, i64)) -> RangeMs {
+pub(super) fn inside((start, end): (i64, i64)) -> RangeMs {
     RangeMs { start: TimestampMs(start.saturating_add(1)), end: TimestampMs(end) }
 }
 
 /// Which raw blocks have a rollup that can stand in for them, and where.
 pub(super) struct RollupPlan {
     request: RollupRequest,
-    /// In the order of the view's blocks: the place of the rollup block and its buckets.
+    /// In the order of the view's blocks: the place of the rollup block (its own, if samples are
+    /// gone), and when there are no other samples than its own in any of its buckets.
     of_blocks: Vec<Option<(usize, Stretches)>>,
+}
+
+/// Which blocks are read as if they had samples: raw ones, and of those that are gone the rollup
+/// of `resolution_ms` or else the finest.
+pub(super) fn readable(view: &View, resolution_ms: Option<i64>) -> Vec<bool> {
+    let is_there = |number: u64| {
+        view.blocks.iter().any(|open| open.is_raw() && open.entry.number == number)
+    };
+    let rank = |found: i64| (Some(found) != resolution_ms, found);
+    let is_best = |open: &OpenBlock| {
+        let Some((own, of)) = open.rollup() else { return true };
+        let kin = view.blocks.iter().filter_map(|other| other.rollup());
+        !is_there(of) && kin.filter(|kin| kin.1 == of).all(|kin| rank(own) <= rank(kin.0))
+    };
+    view.blocks.iter().map(|open| is_best(open)).collect()
 }
 
 impl RollupPlan {
@@ -151,18 +205,20 @@ impl RollupPlan {
                 continue;
             }
             let raw = view.blocks.iter().position(|open| open.is_raw() && open.entry.number == of);
-            let Some(place) = raw else { continue };
+            let place = raw.unwrap_or(rollup_place);
             let open = &view.blocks[place];
             if open.block.series_count() != rollup.block.series_count() {
                 continue;
             }
-            let (start, end) = buckets_of(open.range(), resolution_ms);
-            let mut stretches = Stretches::one(start, end);
-            for (_, other) in
-                view.blocks.iter().enumerate().filter(|(at, other)| *at != place && other.is_raw())
-            {
-                let (start, end) = buckets_of(other.range(), resolution_ms);
-                stretches.remove(start, end);
+            let own = open.range();
+            let mut stretches = Stretches::one(own.start.0.saturating_sub(1), own.end.0);
+            // A bucket that two blocks share is put together from both, unless they mix.
+            let others = view.blocks.iter().enumerate();
+            for (_, other) in others.filter(|(at, other)| *at != place && other.is_raw()) {
+                if other.overlaps(own) {
+                    let (start, end) = buckets_of(other.range(), resolution_ms);
+                    stretches.remove(start, end);
+                }
             }
             of_blocks[place] = Some((rollup_place, stretches));
         }
@@ -206,6 +262,7 @@ impl Reading<'_> {
         let whole = (range.start.0.saturating_sub(1), range.end.0);
         let mut rest = Stretches::one(whole.0, whole.1);
         let mut pieces: Vec<(i64, Rollup)> = Vec::new();
+        let mut is_last_resort = false;
         for (place, index) in &sources.blocks {
             let Some((rollup_place, stretches)) = of_blocks(*place) else { continue };
             let stretches = self.untouched(stretches, *place, &labels, range, &head, &request);
@@ -213,6 +270,7 @@ impl Reading<'_> {
             for stretch in stretches.0 {
                 let found = self.read_buckets(*rollup_place, *index, stretch, wanted, &request)?;
                 let Some(rollup) = found else { break };
+                is_last_resort |= *rollup_place == *place as usize;
                 pieces.push((stretch.0, rollup));
                 rest.remove(stretch.0, stretch.1);
             }
@@ -224,7 +282,9 @@ impl Reading<'_> {
             let mut parts = Vec::new();
             for (place, index) in &sources.blocks {
                 let range = inside(stretch);
-                if self.view.blocks[*place as usize].overlaps(range) {
+                let open = &self.view.blocks[*place as usize];
+                let is_rollup = open.rollup().is_some_and(|(ms, _)| ms == request.resolution_ms);
+                if open.overlaps(range) && !is_rollup {
                     parts.push(self.read_block(*place, *index, &labels, range, wanted)?);
                 }
             }
@@ -247,7 +307,12 @@ impl Reading<'_> {
         for (_, piece) in pieces {
             all.append(piece);
         }
-        Ok((!all.is_empty() && all.is_exact(&request)).then_some((labels, all)))
+        if all.last_starts_ms.iter().chain(&all.first_starts_ms).all(|start| *start == 0) {
+            all.last_starts_ms.clear();
+            all.first_starts_ms.clear();
+        }
+        let is_right = is_last_resort || all.is_exact(&request);
+        Ok((!all.is_empty() && is_right).then_some((labels, all)))
     }
 
     /// The buckets of a block in which a series has all of its samples in that block.
@@ -268,7 +333,8 @@ impl Reading<'_> {
         stretches.remove(i64::MIN, first);
         stretches.remove(last, i64::MAX);
         let open = &self.view.blocks[place as usize];
-        for mask in self.view.masks.iter().filter(|mask| mask.hides(open.entry.newest_seal, labels)) {
+        for mask in self.view.masks.iter().filter(|mask| mask.hides(open.entry.newest_seal, labels))
+        {
             let (start, end) = buckets_of(mask.range, resolution_ms);
             stretches.remove(start, end);
         }

@@ -121,8 +121,7 @@ impl Tsdb {
             })
             .collect();
         // A series that the journal has not heard of yet is about to be written.
-        let idle: Vec<u32> =
-            idle.into_iter().filter(|slot| !new_series.contains(*slot)).collect();
+        let idle: Vec<u32> = idle.into_iter().filter(|slot| !new_series.contains(*slot)).collect();
         for slot in &idle {
             folds.forget(head.id(*slot));
             head.remove(*slot);

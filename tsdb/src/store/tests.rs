@@ -1,7 +1,10 @@
 //! The store against a naive twin, over seals, merges, deletions, restarts and faults.
 
 mod faults;
+mod fixtures;
 mod model_based;
+mod phases;
+mod rollups;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

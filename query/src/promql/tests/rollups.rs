@@ -176,9 +176,9 @@ proptest! {
     #[test]
     fn rollups_of_parts_are_the_rollup_of_the_whole(
         (steps, has_starts) in any_steps(),
-        cut in 1..100i64,
+        cuts in prop::collection::vec(0..80usize, 1..4),
     ) {
-        use model::rollup::Rollup;
+        use model::rollup::{INEXACT_RESETS, INTEGER_RESETS, Rollup, SUM_INEXACT};
         let (mut times, mut values, mut starts) = (vec![], vec![], vec![]);
         let mut at = 0;
         for (gap, value, _, start) in steps {
@@ -188,14 +188,38 @@ proptest! {
             starts.push(if has_starts { i64::from(start) } else { 0 });
         }
         let whole = Rollup::of(&times, &values, &starts, 300_000);
-        let cut = times.partition_point(|at| *at <= cut * 300_000);
-        let mut joined = Rollup::of(&times[..cut], &values[..cut], &starts[..cut], 300_000);
-        joined.append(Rollup::of(&times[cut..], &values[cut..], &starts[cut..], 300_000));
-        prop_assert_eq!(format!("{joined:?}"), format!("{whole:?}"));
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| *cut.min(&times.len())).collect();
+        cuts.extend([0, times.len()]);
+        cuts.sort();
+        let mut joined = Rollup::of(&[], &[], &[], 300_000);
+        for pair in cuts.windows(2) {
+            let part = pair[0]..pair[1];
+            let times = &times[part.clone()];
+            joined.append(Rollup::of(times, &values[part.clone()], &starts[part], 300_000));
+        }
         let ends: Vec<i64> =
             whole.last_times_ms.iter().map(|at| bucket_end(*at, 300_000)).collect();
         let in_order = ends.windows(2).all(|pair| pair[0] < pair[1]);
         prop_assert!(in_order, "{:?}", ends);
+        prop_assert_eq!(joined.flags.len(), whole.flags.len());
+        for (i, flags) in whole.flags.clone().into_iter().enumerate() {
+            let found = joined.flags[i];
+            // A joined bucket may be more careful; what is not exact may differ.
+            let loose = SUM_INEXACT | INTEGER_RESETS | INEXACT_RESETS;
+            prop_assert_eq!(found & !loose, flags & !loose);
+            if found & SUM_INEXACT != 0 {
+                joined.sums[i] = whole.sums[i];
+            } else {
+                prop_assert_eq!(flags & SUM_INEXACT, 0);
+            }
+            if found & INEXACT_RESETS != 0 {
+                joined.lost[i] = whole.lost[i];
+            } else {
+                prop_assert_eq!(flags & loose & !SUM_INEXACT, found & loose & !SUM_INEXACT);
+            }
+            joined.flags[i] = flags;
+        }
+        prop_assert_eq!(format!("{joined:?}"), format!("{whole:?}"));
     }
 }
 

@@ -123,3 +123,34 @@ fn a_checkpoint_cut_or_flipped_anywhere_never_panics_and_is_told() {
         }
     }
 }
+
+#[test]
+fn a_damaged_section_of_label_pairs_costs_its_series_and_never_changes_the_labels_of_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), Options::default());
+    let long = "x".repeat(400);
+    for batch in 0..5u32 {
+        let points = (0..5000u32).map(|i| {
+            let number = batch * 5000 + i;
+            let pairs = [("__name__", "a".to_owned()), ("long", format!("{number}{long}"))];
+            point(&store, &Labels::from_pairs(pairs), 0, f64::from(number))
+        });
+        write(&store, points.collect());
+    }
+    store.close();
+    drop(store);
+    let mut files = model_based::walk(dir.path());
+    files.retain(|path| path.extension().is_some_and(|end| end == "head"));
+    let mut bytes = std::fs::read(&files[0]).unwrap();
+    // The first of three sections has the pair that all series share.
+    bytes[6 << 20] ^= 1;
+    std::fs::write(&files[0], bytes).unwrap();
+    let (store, _) = open_with(dir.path(), Options::default());
+    assert!(store.damage().iter().any(|what| what.contains("checksum")), "{:?}", store.damage());
+    let found = read(&store, vec![]);
+    assert!(found.len() > 3000 && found.len() < 25_000, "{}", found.len());
+    for (labels, samples) in found {
+        let number = format!("{}{long}", samples[0].1);
+        assert!(labels.contains(&number), "{} has {:?}", &labels[..60], samples[0]);
+    }
+}

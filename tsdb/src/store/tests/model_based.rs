@@ -93,8 +93,7 @@ fn read_all(store: &Tsdb, range: RangeMs) -> BTreeMap<(u8, bool, i64), Value> {
         assert_eq!(series.times_ms.len(), series.starts_ms.len());
         assert!(series.times_ms.windows(2).all(|pair| pair[0] < pair[1]));
         for (i, at) in series.times_ms.iter().enumerate() {
-            let value =
-                Value::Float { start: series.starts_ms[i], value: series.values[i] as u32 };
+            let value = Value::Float { start: series.starts_ms[i], value: series.values[i] as u32 };
             assert!(found.insert((job, false, at - NOW.0), value).is_none());
         }
         for (at, histogram) in series.histograms {
@@ -223,7 +222,8 @@ proptest! {
     }
 }
 
-fn walk(dir: &Path) -> Vec<PathBuf> {
+/// All files below a folder.
+pub(super) fn walk(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
