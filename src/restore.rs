@@ -28,7 +28,8 @@ pub(crate) fn run(arguments: &RestoreArguments, config: Config) -> anyhow::Resul
         bail!("{} is no snapshot of a metrics store: it has no manifest", from.display());
     }
     let to = config.data_dir.join("metrics");
-    if to.exists() && std::fs::read_dir(&to).with_context(|| to.display().to_string())?.count() > 0 {
+    if to.exists() && std::fs::read_dir(&to).with_context(|| to.display().to_string())?.count() > 0
+    {
         bail!("{} holds metrics already; restore into an empty data folder", to.display());
     }
     copy_folder(from, &to)?;

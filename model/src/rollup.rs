@@ -223,11 +223,8 @@ impl Rollup {
     }
 
     fn close(&mut self, bucket: &Open) {
-        let sum = if bucket.sum.is_infinite() {
-            bucket.sum
-        } else {
-            bucket.sum + bucket.compensation
-        };
+        let sum =
+            if bucket.sum.is_infinite() { bucket.sum } else { bucket.sum + bucket.compensation };
         self.lasts.push(bucket.last.1);
         self.sums.push(sum);
         let (Some(min), Some(max)) = (self.mins.last(), self.maxs.last()) else { return };
@@ -429,13 +426,9 @@ impl Rollup {
         remove(&mut self.first_starts_ms, seam);
         remove(Arc::make_mut(&mut self.first_times_ms), seam);
         remove(&mut self.flags, seam);
-        for column in [
-            &mut self.counts,
-            &mut self.sums,
-            &mut self.mins,
-            &mut self.maxs,
-            &mut self.lost,
-        ] {
+        for column in
+            [&mut self.counts, &mut self.sums, &mut self.mins, &mut self.maxs, &mut self.lost]
+        {
             remove(column, seam);
         }
     }
@@ -483,7 +476,6 @@ fn add(value: f64, sum: f64, compensation: f64) -> (f64, f64) {
     if total.is_infinite() {
         return (total, 0.0);
     }
-    let lost =
-        if sum.abs() >= value.abs() { (sum - total) + value } else { (value - total) + sum };
+    let lost = if sum.abs() >= value.abs() { (sum - total) + value } else { (value - total) + sum };
     (total, compensation + lost)
 }

@@ -16,8 +16,7 @@ async fn write(server: &Server, value: f64) {
         ..Default::default()
     };
     let request = v1::WriteRequest { timeseries: vec![series], ..Default::default() };
-    let headers =
-        [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
+    let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy")];
     let answer = server.post("/api/v1/write", &headers, snappy(&request.encode_to_vec())).await;
     assert_eq!(answer.status, 204, "{}", answer.text());
 }
@@ -42,8 +41,7 @@ async fn a_snapshot_is_restored_by_one_command() {
     let snapshot = server.data().join("metrics/snapshots").join(name);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let arguments =
-        ["restore", snapshot.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let arguments = ["restore", snapshot.to_str().unwrap(), "--data", data.to_str().unwrap()];
     let (status, out, err) = Binary::run(&arguments).await;
     assert!(status.success(), "{out}{err}");
     assert!(out.contains("1 series"), "{out}");

@@ -44,7 +44,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 pub(crate) use chunks::SectionBytes;
 pub(crate) use reader::Block;
 pub(crate) use rollups::RollupWanted;
-pub(crate) use series::{BlockSeries, ReadScratch, Wanted};
+pub(crate) use series::{ReadScratch, Wanted};
 pub(crate) use writer::BlockWriter;
 
 use dictionary::DictionaryPlace;

@@ -119,11 +119,11 @@ impl Folds {
             folded_series: 0,
             targets: 0,
         });
-        if rule.labels.is_empty() || rule.targets > TARGETS_MAX * rule.labels.len() as u64 {
-            if let Some((label, values)) = hottest(&rule.labels) {
-                rule.labels.push(label);
-                rule.values = rule.values.max(values);
-            }
+        let takes_more =
+            rule.labels.is_empty() || rule.targets > TARGETS_MAX * rule.labels.len() as u64;
+        if takes_more && let Some((label, values)) = hottest(&rule.labels) {
+            rule.labels.push(label);
+            rule.values = rule.values.max(values);
         }
         (!rule.labels.is_empty()).then(|| rule.labels.clone())
     }

@@ -85,7 +85,10 @@ pub(crate) fn expand_starts(runs: &[StartRun], count: usize) -> Vec<i64> {
 
 /// Joined time columns, so that series that share their parts share the whole.
 #[derive(Default)]
-pub(crate) struct TimesPool(FxHashMap<Vec<usize>, (Vec<Arc<Vec<i64>>>, Arc<Vec<i64>>)>);
+pub(crate) struct TimesPool(FxHashMap<Vec<usize>, JoinedTimes>);
+
+/// The parts, which are held, and the whole.
+type JoinedTimes = (Vec<Arc<Vec<i64>>>, Arc<Vec<i64>>);
 
 /// More joined columns than this are not remembered at once.
 const POOLED_MAX: usize = 4096;

@@ -18,6 +18,7 @@ use model::TimestampMs;
 use model::read::RangeMs;
 use model::sample::{Exemplar, MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
+use rustc_hash::FxHashMap;
 
 use crate::columns::{Columns, HistogramSample, StartRun};
 use catalogue::Catalogue;
@@ -530,8 +531,11 @@ impl Wanted {
 /// The times of histories inside one range, so that all series of a query share them.
 pub(crate) struct RangeCache {
     pub(crate) range: RangeMs,
-    times: rustc_hash::FxHashMap<(i64, NodeId), (usize, Arc<Vec<i64>>)>,
+    /// By window and node: the index of the first time inside the range, and the times inside.
+    times: FxHashMap<(i64, NodeId), TimesInside>,
 }
+
+type TimesInside = (usize, Arc<Vec<i64>>);
 
 /// More histories than this are not remembered at once.
 const HISTORIES_MAX: usize = 8192;

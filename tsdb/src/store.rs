@@ -1,6 +1,7 @@
 //! The store: head, journal, checkpoint and blocks behind the traits of `model`.
 
 mod admin;
+mod labels;
 mod maintain;
 mod merge;
 mod query;

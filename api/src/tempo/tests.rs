@@ -174,7 +174,7 @@ fn router() -> Router {
     crate::router(ApiState {
         series: Arc::new(query::promql::memory::MemorySeries::new()),
         series_admin: None,
-            logs: Arc::new(query::logql::memory::MemoryLogs::new()),
+        logs: Arc::new(query::logql::memory::MemoryLogs::new()),
         spans: Arc::new(Spans(vec![orphan(), shop()])),
         clock,
         rules: Arc::new(Quiet),

@@ -526,9 +526,8 @@ impl<'a> Evaluator<'a> {
         let fixed = self.resolve_at(range.selector.at);
         let first = fixed.unwrap_or(grid.start).saturating_sub(range.selector.offset_ms);
         let step_ms = if fixed.is_none() && grid.count > 1 { grid.step } else { 0 };
-        let rollup = summary.and_then(|summary| {
-            windows::rollups::request(summary, first, step_ms, range.range_ms)
-        });
+        let rollup = summary
+            .and_then(|summary| windows::rollups::request(summary, first, step_ms, range.range_ms));
         let series = self.select(&range.selector, grid, range.range_ms, rollup)?;
         Ok(Windows {
             series: series.into_iter().map(Samples::from_stored).collect(),

@@ -9,10 +9,12 @@ use disk::{PageCache, PagedFile, Result};
 use model::labels::Labels;
 use roaring::RoaringBitmap;
 
+#[cfg(test)]
+use super::BlockMeta;
+use super::Footer;
 use super::dictionary::{Dictionary, Name, get_references};
 use super::series::ReadScratch;
 use super::table::GROUP;
-use super::{BlockMeta, Footer};
 
 /// Groups of label values that a query keeps decoded.
 const GROUPS_MAX: usize = 1024;
@@ -48,6 +50,7 @@ impl Block {
     }
 
     /// What the block holds.
+    #[cfg(test)]
     pub(crate) fn meta(&self) -> &BlockMeta {
         &self.footer.meta
     }
@@ -63,6 +66,7 @@ impl Block {
     }
 
     /// Bytes in memory besides the page cache.
+    #[cfg(test)]
     pub(crate) fn memory_bytes(&self) -> usize {
         let names = self.dictionary.names.iter().map(|name| name.name.len() + 24);
         std::mem::size_of::<Self>() + names.sum::<usize>()
@@ -88,6 +92,7 @@ impl Block {
     }
 
     /// The series at a place in the order of fingerprints, and its fingerprint.
+    #[cfg(test)]
     fn in_order(&self, place: u32) -> Result<(u64, u32)> {
         let orders = self.footer.fingerprints.saturating_add(u64::from(self.series) * 8);
         let offset = orders.saturating_add(u64::from(place) * 4);
@@ -98,6 +103,7 @@ impl Block {
     }
 
     /// The series of these labels, whose fingerprint is known.
+    #[cfg(test)]
     pub(crate) fn find(
         &self,
         fingerprint: u64,

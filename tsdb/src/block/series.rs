@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use disk::Result;
+#[cfg(test)]
 use model::labels::Labels;
 use model::read::RangeMs;
 use model::write::NO_START;
@@ -85,6 +86,7 @@ impl ReadScratch {
 }
 
 /// One series on the way through a block.
+#[cfg(test)]
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct BlockSeries {
     pub(crate) index: u32,
@@ -273,6 +275,7 @@ impl Block {
     }
 
     /// All series in order, one at a time, everything of each.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = Result<BlockSeries>> + '_ {
         let mut scratch = ReadScratch::default();
         (0..self.series).map(move |index| {

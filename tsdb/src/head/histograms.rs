@@ -103,8 +103,7 @@ fn has_same_buckets(a: &NativeHistogram, b: &NativeHistogram) -> bool {
 /// Whether all counts are whole numbers that fit an integer.
 fn is_whole(histogram: &NativeHistogram) -> bool {
     counts(histogram).all(|count| {
-        count >= 0.0
-            && count < 9_007_199_254_740_992.0
+        (0.0..9_007_199_254_740_992.0).contains(&count)
             && count.fract() == 0.0
             && !(count == 0.0 && count.is_sign_negative())
     })

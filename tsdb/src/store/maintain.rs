@@ -80,7 +80,7 @@ impl Tsdb {
         Stats {
             series,
             memory_bytes,
-            cache_bytes: self.cache.stats().bytes as u64,
+            cache_bytes: self.cache.stats().bytes,
             blocks: metas(true).count() as u64,
             block_bytes: metas(true).map(|meta| meta.bytes).sum(),
             block_samples: metas(true)
@@ -495,8 +495,7 @@ impl Tsdb {
             let mut touched = None;
             for open in &view.blocks {
                 let raw = open.rollup().map(|(_, of)| of);
-                let is_alone =
-                    || !view.blocks.iter().any(|other| raw == Some(other.entry.number));
+                let is_alone = || !view.blocks.iter().any(|other| raw == Some(other.entry.number));
                 // A rollup beside its raw block is written again with it.
                 let may_hold = (open.is_raw() || is_alone())
                     && open.entry.newest_seal <= mask.newest_seal

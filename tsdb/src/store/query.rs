@@ -16,6 +16,7 @@ use crate::delete::cut;
 use crate::error::Error;
 use crate::head::{RangeCache, Wanted};
 use crate::store::Tsdb;
+use crate::store::labels::Asked;
 use crate::store::rollups::{self, RollupPlan};
 use crate::view::{OpenBlock, View};
 
@@ -355,6 +356,9 @@ impl SeriesSource for Tsdb {
         range: RangeMs,
         context: &QueryContext,
     ) -> model::Result<Vec<String>> {
+        if let Some(names) = self.labels_of_indexes(Asked::Names, matchers, range, context)? {
+            return Ok(names);
+        }
         let mut names = BTreeSet::new();
         let request = SeriesRequest::labels(matchers.to_vec(), range, None);
         for series in self.select(&request, context)? {
@@ -374,6 +378,10 @@ impl SeriesSource for Tsdb {
         range: RangeMs,
         context: &QueryContext,
     ) -> model::Result<Vec<String>> {
+        let asked = Asked::ValuesOf(name);
+        if let Some(values) = self.labels_of_indexes(asked, matchers, range, context)? {
+            return Ok(values);
+        }
         let mut values = BTreeSet::new();
         let request = SeriesRequest::labels(matchers.to_vec(), range, None);
         for series in self.select(&request, context)? {

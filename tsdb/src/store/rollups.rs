@@ -182,9 +182,8 @@ pub(super) struct RollupPlan {
 /// Which blocks are read as if they had samples: raw ones, and of those that are gone the rollup
 /// of `resolution_ms` or else the finest.
 pub(super) fn readable(view: &View, resolution_ms: Option<i64>) -> Vec<bool> {
-    let is_there = |number: u64| {
-        view.blocks.iter().any(|open| open.is_raw() && open.entry.number == number)
-    };
+    let is_there =
+        |number: u64| view.blocks.iter().any(|open| open.is_raw() && open.entry.number == number);
     let rank = |found: i64| (Some(found) != resolution_ms, found);
     let is_best = |open: &OpenBlock| {
         let Some((own, of)) = open.rollup() else { return true };

@@ -116,8 +116,7 @@ impl Edges {
         if to_end >= threshold {
             to_end = average_gap / 2.0;
         }
-        let mut factor =
-            if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+        let mut factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
         if is_rate {
             factor /= seconds(self.end - self.start);
         }

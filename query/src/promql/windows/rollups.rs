@@ -115,9 +115,10 @@ impl Buckets<'_> {
 
     fn sum(&self) -> Option<(f64, f64)> {
         let sums = self.rollup.sums.get(self.range.clone())?;
-        Some(sums.iter().fold((0.0, 0.0), |(sum, compensation), add| {
-            kahan_add(*add, sum, compensation)
-        }))
+        Some(
+            sums.iter()
+                .fold((0.0, 0.0), |(sum, compensation), add| kahan_add(*add, sum, compensation)),
+        )
     }
 
     fn extreme(&self, column: &[f64], better: fn(f64, f64) -> bool) -> Option<Cell> {

@@ -102,8 +102,8 @@ fn a_checkpoint_cut_or_flipped_anywhere_never_panics_and_is_told() {
     store.close();
     drop(store);
     let head = |dir: &Path| {
-        let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-        files.filter(|path| path.extension().is_some_and(|end| end == "head")).next().unwrap()
+        let mut files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|end| end == "head")).unwrap()
     };
     let path = head(dir.path());
     let whole = std::fs::read(&path).unwrap();

@@ -330,10 +330,10 @@ fn where_samples_are_gone_rollups_answer() {
     let id = store.delete(&matcher(), minute).unwrap();
     let count = || {
         let (samples, _) = select(&store, &request(hours(0, 24), None));
-        (samples[&labels("c_total", 1).to_string()].values.len(), samples
-            [&labels("g", 1).to_string()]
-            .values
-            .len())
+        (
+            samples[&labels("c_total", 1).to_string()].values.len(),
+            samples[&labels("g", 1).to_string()].values.len(),
+        )
     };
     assert_eq!(count(), (25, 24));
     store.undelete(id).unwrap();
