@@ -128,9 +128,9 @@ pub trait SeriesSink: Send + Sync {
         None
     }
 
-    /// Teaches the next guess.
-    fn series_follows(&self, previous: SeriesId, series: SeriesId) {
-        let _ = (previous, series);
+    /// Teaches guesses: each of these series came after the one before it.
+    fn series_follow(&self, chain: &[SeriesId]) {
+        let _ = chain;
     }
 
     /// [`SeriesSink::series_of`] for labels that were built.
@@ -363,8 +363,8 @@ impl<T: SeriesSink + ?Sized> SeriesSink for Arc<T> {
         (**self).series_after(previous, labels)
     }
 
-    fn series_follows(&self, previous: SeriesId, series: SeriesId) {
-        (**self).series_follows(previous, series);
+    fn series_follow(&self, chain: &[SeriesId]) {
+        (**self).series_follow(chain);
     }
 
     fn generation(&self) -> u64 {

@@ -73,6 +73,8 @@ pub struct Tsdb {
     /// Files and sections that could not be read, in words.
     damage: Mutex<Vec<String>>,
     stopping: AtomicBool,
+    /// Whether the last series that was asked for was new.
+    is_creating: AtomicBool,
     /// When late samples were last sealed, on the wall clock.
     late_sealed_at: AtomicI64,
     written: Written,
@@ -134,6 +136,7 @@ impl Tsdb {
             corrupt,
             damage: Mutex::new(damage),
             stopping: AtomicBool::new(false),
+            is_creating: AtomicBool::new(false),
             late_sealed_at: AtomicI64::new(now),
             written: Written::default(),
         })
@@ -239,7 +242,9 @@ fn open_blocks(
 impl SeriesSink for Tsdb {
     fn series_of(&self, labels: &[(&str, &str)]) -> model::Result<SeriesId> {
         let hash = fingerprint(labels.iter().copied());
-        {
+        // New series come in crowds: behind one, the next is looked for under the lock that it will
+        // need.
+        if !self.is_creating.load(Ordering::Relaxed) {
             let live = self.live.read();
             if let Some(slot) = live.head.catalogue.find(hash, labels) {
                 return Ok(live.head.id(slot));
@@ -256,8 +261,14 @@ impl SeriesSink for Tsdb {
         let mut live = self.live.write();
         let live = &mut *live;
         if let Some(slot) = live.head.catalogue.find(hash, labels) {
+            self.is_creating.store(false, Ordering::Relaxed);
             return Ok(live.head.id(slot));
         }
+        if let Some(folded) = live.folds.find(labels) {
+            self.is_creating.store(false, Ordering::Relaxed);
+            return Ok(folded);
+        }
+        self.is_creating.store(true, Ordering::Relaxed);
         if live.head.catalogue.is_full(labels) {
             return Err(Error::SeriesLimit { limit: live.head.catalogue.len() }.into());
         }
@@ -271,9 +282,12 @@ impl SeriesSink for Tsdb {
         self.live.read().head.after(previous, labels)
     }
 
-    fn series_follows(&self, previous: SeriesId, series: SeriesId) {
-        if !budget::is_folded(previous) && !budget::is_folded(series) {
-            self.live.read().head.set_follower(previous, series);
+    fn series_follow(&self, chain: &[SeriesId]) {
+        let live = self.live.read();
+        for pair in chain.windows(2) {
+            if !pair.iter().any(|series| budget::is_folded(*series)) {
+                live.head.set_follower(pair[0], pair[1]);
+            }
         }
     }
 

@@ -20,6 +20,9 @@ use crate::rejection::Rejection;
 /// Labels of an exemplar are kept up to this many characters (OpenMetrics).
 const EXEMPLAR_CHARS_MAX: usize = 128;
 
+/// After this many wrong guesses in a row, the rest of a request is looked up.
+const MISSES_MAX: u32 = 4;
+
 /// What an exemplar and a histogram take in memory, roughly and without their labels and buckets.
 const LARGE_ROW_BYTES: usize = 256;
 
@@ -66,14 +69,20 @@ impl<'m> Mapper<'m> {
         let mut labels: Vec<(&str, &str)> = Vec::new();
         let mut pairs: Vec<(&str, &str)> = Vec::new();
         let mut raw: Vec<(&[u8], &[u8])> = Vec::new();
-        let mut previous = None;
+        // Series of the request that were looked up one after the other: the next guesses.
+        let mut chain: Vec<SeriesId> = Vec::new();
+        let mut misses = 0;
         for series in request.timeseries() {
             let series = series.map_err(|e| malformed(&e))?;
             // Senders repeat their series in one order: guess before labels are checked and hashed.
-            if let Some(guessed) = self.guess(previous, &series, &mut raw) {
-                previous = Some(guessed);
-                self.samples(guessed, series.samples())?;
-                continue;
+            if misses < MISSES_MAX {
+                if let Some(guessed) = self.guess(chain.last().copied(), &series, &mut raw) {
+                    misses = 0;
+                    self.sink_follow(&mut chain, guessed);
+                    self.samples(guessed, series.samples())?;
+                    continue;
+                }
+                misses += 1;
             }
             let items = count(&series.samples()) + count(&series.histograms());
             let found = match self.check_count(count(&series.labels())) {
@@ -84,9 +93,7 @@ impl<'m> Mapper<'m> {
                 }
             };
             let Some(id) = self.kept(found, items) else { continue };
-            if let Some(previous) = previous.replace(id) {
-                self.sink.series_follows(previous, id);
-            }
+            chain.push(id);
             self.samples(id, series.samples())?;
             for histogram in series.histograms() {
                 self.histogram(id, &labels, &histogram.map_err(|e| malformed(&e))?)?;
@@ -102,6 +109,7 @@ impl<'m> Mapper<'m> {
                 }
             }
         }
+        self.sink.series_follow(&chain);
         for metadata in request.metadata() {
             let metadata = metadata.map_err(|e| malformed(&e))?;
             if !metadata.family.is_empty() {
@@ -214,6 +222,18 @@ impl<'m> Mapper<'m> {
                 _ => Err(Rejection::from_store(&error, self.limits.retry_delay)),
             },
         }
+    }
+
+    /// Ends a chain of series that were looked up with one that was guessed, teaches it, and begins
+    /// the next with the guessed one.
+    #[inline]
+    fn sink_follow(&self, chain: &mut Vec<SeriesId>, guessed: SeriesId) {
+        if chain.len() > 1 {
+            chain.push(guessed);
+            self.sink.series_follow(chain);
+        }
+        chain.clear();
+        chain.push(guessed);
     }
 
     /// The series that came after `previous` the last time, if this is it; only for series of float
