@@ -24,7 +24,7 @@ const INVALID_ARGUMENT: &str = "3";
 const RESOURCE_EXHAUSTED: &str = "8";
 const UNIMPLEMENTED: &str = "12";
 
-/// No single request, whatever is in it, may make the process larger than this.
+/// No single request, whatever is in it, may make the process grow by more than this.
 const RSS_GROWTH_BYTES_MAX: u64 = 100 << 20;
 
 async fn refused_requests(server: &Server, reason: &str) -> f64 {
