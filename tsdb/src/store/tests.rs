@@ -171,6 +171,37 @@ fn a_series_without_a_name_or_beyond_all_bounds_is_refused() {
 }
 
 #[test]
+fn a_guess_is_answered_only_for_exactly_the_labels_of_the_series_that_came_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), small());
+    let bytes = |labels: &Labels| -> Vec<(Vec<u8>, Vec<u8>)> {
+        labels.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    };
+    let guess = |previous: SeriesId, labels: &Labels| {
+        let owned = bytes(labels);
+        let refs: Vec<(&[u8], &[u8])> = owned.iter().map(|(n, v)| (&n[..], &v[..])).collect();
+        store.series_after(previous, &refs)
+    };
+    let [a, b, c] = [1, 2, 3].map(|job| labels("m", job));
+    let ids = [&a, &b, &c].map(|labels| store.series(labels).unwrap());
+    assert_eq!(guess(ids[0], &b), None, "nobody told yet");
+    store.series_follow(&ids);
+    assert_eq!(guess(ids[0], &b), Some(ids[1]));
+    assert_eq!(guess(ids[1], &c), Some(ids[2]));
+    assert_eq!(guess(ids[0], &c), None);
+    assert_eq!(guess(ids[0], &b.with("more", "x")), None);
+    assert_eq!(guess(SeriesId(u64::MAX), &b), None);
+    // A series that left memory is not guessed, nor is the one that has its slot.
+    write(&store, vec![point(&store, &b, 0, 1.0)]);
+    for second in 1..12 {
+        clock.advance(Duration::from_secs(1));
+        write(&store, vec![point(&store, &a, second * 1000, 1.0)]);
+        store.maintain().unwrap();
+    }
+    assert_eq!(guess(ids[0], &b), None);
+}
+
+#[test]
 fn over_the_budget_of_a_metric_its_hot_label_is_folded_and_sums_stay_right() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { series_per_metric_max: 10, ..Default::default() };
