@@ -243,7 +243,17 @@ impl Head {
         // Else it is the last sample once more.
     }
 
+    /// Notes that a series is written which has no chunk that would tell.
+    fn touch(&mut self, slot: u32, window: i64) {
+        let sealed_through = self.sealed_through;
+        let chunk = &mut self.series[slot as usize].chunk;
+        if chunk.count == 0 {
+            chunk.window = chunk.window.max(window).max(sealed_through);
+        }
+    }
+
     fn push_late(&mut self, slot: u32, late: Late) {
+        self.touch(slot, late.at.div_euclid(self.window_ms));
         let rare = self.series[slot as usize].rare();
         let before = rare.late.capacity();
         rare.late.push(late);
@@ -256,6 +266,7 @@ impl Head {
     pub(crate) fn push_histogram(&mut self, slot: u32, sample: HistogramSample, now: i64) {
         let number = sample.at.0.div_euclid(self.window_ms);
         let is_sealed = number <= self.sealed_through;
+        self.touch(slot, number);
         let rare = self.series[slot as usize].rare();
         let last = rare.histograms.last_at();
         if sample.at.0 > last && !is_sealed {

@@ -116,12 +116,11 @@ impl Tsdb {
         let cache = PageCache::new(options.cache_bytes_max);
         let mut damage = Vec::new();
         let view = open_blocks(dir, &options, &mut manifest, &cache, &mut damage)?;
-        let (live, journal, recovery) =
-            replay::open_head(dir, &options, &manifest, clock.now_ms().0, &mut damage)?;
-        let corrupt = recovery.corrupt;
         let now = clock.now_ms().0;
-        let maintenance =
-            Maintenance { checkpoint_at: now, checkpoint_journal_bytes: 0, ..Default::default() };
+        let (live, journal, recovery) =
+            replay::open_head(dir, &options, &manifest, now, &mut damage)?;
+        let corrupt = recovery.corrupt;
+        let maintenance = Maintenance { checkpoint_at: now, ..Default::default() };
         Ok(Tsdb {
             options,
             clock,
@@ -417,7 +416,13 @@ impl Tsdb {
                 Some((name, _)) => {
                     Some(((*name).to_owned(), u64::from(head.catalogue.value_count(name))))
                 }
-                None => head.catalogue.hottest_label(metric, skips),
+                // A metric that has no series yet tells nothing: then the label with most values.
+                None => head.catalogue.hottest_label(metric, skips).or_else(|| {
+                    let own = labels.iter().filter(|(name, _)| !skips(name));
+                    let counted = own.map(|(name, _)| (*name, head.catalogue.value_count(name)));
+                    let (name, count) = counted.max_by_key(|(_, count)| *count)?;
+                    Some((name.to_owned(), u64::from(count)))
+                }),
             }
         };
         let Some(folded) = folds.labels_to_fold(metric, budget, now, hottest) else {

@@ -13,11 +13,13 @@ use model::read::RangeMs;
 use model::{Matcher, TimestampMs};
 use parking_lot::{Condvar, Mutex};
 
+#[cfg(test)]
 use crate::block::Codec;
 use crate::checkpoint;
 use crate::delete::{Deletion, Mask, WrittenMatcher};
 use crate::error::{Error, Result};
 use crate::manifest::{self, block_file, checkpoint_file};
+use crate::options::RetentionRule;
 use crate::store::merge::MergePlan;
 use crate::store::{Maintenance, Tsdb};
 use crate::view::{OpenBlock, View};
@@ -119,16 +121,18 @@ impl Tsdb {
     /// what is too old. Called now and then by one thread; may take long.
     pub fn maintain(&self) -> Result<()> {
         let mut maintenance = self.maintenance.lock();
+        // First of all, since it makes room on a disk that may be full.
+        self.enforce_retention()?;
         while !self.stopping.load(Ordering::SeqCst) && self.journal.poisoned().is_none() {
             let Some(range) = self.due_seal() else { break };
             self.seal(range)?;
             maintenance.checkpoint_at = i64::MIN;
         }
-        self.enforce_retention()?;
         if self.is_checkpoint_due(&maintenance) {
             self.checkpoint(&mut maintenance)?;
         }
         self.apply_expired_deletions()?;
+        self.apply_retention_rule()?;
         if !self.stopping.load(Ordering::SeqCst) {
             let (view, through) = self.view_and_seal();
             if let Some(plan) = self.plan_merge(&view, through, false) {
@@ -360,6 +364,31 @@ impl Tsdb {
         Ok(())
     }
 
+    /// Rules by which nothing of their series is kept that is as old as `newest`.
+    pub(super) fn rules_past(&self, newest: i64) -> impl Iterator<Item = &RetentionRule> {
+        let now = self.clock.now_ms().0;
+        let is_past = move |rule: &&RetentionRule| {
+            rule.keep_ms > 0 && newest < now.saturating_sub(rule.keep_ms)
+        };
+        self.options.retention_rules.iter().filter(is_past)
+    }
+
+    /// Writes one block again that holds series of which a rule keeps nothing any more. Queries do
+    /// not see them anyway; this frees their room. A block is written again once for each rule.
+    fn apply_retention_rule(&self) -> Result<()> {
+        let view = self.view.read().clone();
+        for open in view.blocks.iter().filter(|open| open.is_raw() && open.entry.level > 0) {
+            let applied = &open.entry.applied_rules;
+            for rule in self.rules_past(open.entry.meta.max_time) {
+                if !applied.contains(&rule.name) && self.has_any(open, &rule.matchers)? {
+                    let plan = Tsdb::rewrite(open);
+                    return self.merge_or_set_aside(&plan, &[]);
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn has_retention_rules(&self) -> bool {
         !self.options.retention_rules.is_empty()
     }
@@ -584,8 +613,9 @@ impl Tsdb {
         Arc::new(crate::record::with_news(sequence, &Default::default(), &[], batch))
     }
 
-    /// How many blocks were merged into dense ones, for tests and the status page.
-    pub fn dense_blocks(&self) -> usize {
+    /// How many blocks were merged into dense ones.
+    #[cfg(test)]
+    pub(super) fn dense_blocks(&self) -> usize {
         let view = self.view.read().clone();
         let is_dense = |open: &&Arc<OpenBlock>| open.entry.meta.codec == Codec::Dense;
         view.blocks.iter().filter(|open| open.is_raw()).filter(is_dense).count()

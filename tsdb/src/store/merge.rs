@@ -160,7 +160,8 @@ impl Tsdb {
                 series += 1;
             }
         }
-        let rules = self.options.retention_rules.iter().map(|rule| rule.name.clone()).collect();
+        let newest = ordered.iter().map(|open| open.entry.meta.max_time).max();
+        let rules = self.rules_past(newest.unwrap_or(i64::MAX));
         let mut merged = Vec::new();
         if series > 0 {
             let meta = writer.finish()?;
@@ -171,7 +172,7 @@ impl Tsdb {
                 kind: BlockKind::Raw,
                 level: plan.level,
                 newest_seal,
-                applied_rules: rules,
+                applied_rules: rules.map(|rule| rule.name.clone()).collect(),
                 applied_deletions: expired.iter().map(|mask| mask.id).collect(),
                 made_at: self.clock.now_ms().0,
                 meta,

@@ -109,19 +109,20 @@ impl Tsdb {
         let first = head.window_of(range.start.0);
         head.drop_windows(first, through);
         let idle_before = head.sealed_through.saturating_sub(IDLE_WINDOWS);
-        let idle: Vec<u32> = head
-            .catalogue
-            .all()
-            .iter()
-            .filter(|slot| {
-                let series = &head.series[*slot as usize];
-                series.is_empty()
-                    && series.chunk.window < idle_before
-                    && series.chunk.window != i64::MIN
-            })
-            .collect();
-        // A series that the journal has not heard of yet is about to be written.
-        let idle: Vec<u32> = idle.into_iter().filter(|slot| !new_series.contains(*slot)).collect();
+        let mut idle: Vec<u32> = Vec::new();
+        for slot in head.catalogue.all() {
+            let series = &mut head.series[slot as usize];
+            if !series.is_empty() {
+                continue;
+            }
+            if series.chunk.window == i64::MIN {
+                // Made and not written yet, or not since the start: it has as long as any other.
+                series.chunk.window = head.sealed_through;
+            } else if series.chunk.window < idle_before && !new_series.contains(slot) {
+                // One that the journal has not heard of yet is about to be written.
+                idle.push(slot);
+            }
+        }
         for slot in &idle {
             folds.forget(head.id(*slot));
             head.remove(*slot);

@@ -346,6 +346,76 @@ fn series_that_are_no_longer_written_leave_memory_and_their_ids_become_void() {
 }
 
 #[test]
+fn series_of_histograms_alone_and_series_without_samples_leave_memory_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), small());
+    write(&store, vec![point(&store, &labels("new", 1), 0, 1.0)]);
+    let series = store.series(&labels("histogram", 1)).unwrap();
+    let histogram = NativeHistogram { count: 1.0, ..Default::default() };
+    let histograms = vec![HistogramPoint { series, at: NOW, start: NO_START, histogram }];
+    let batch = SeriesBatch { histograms, ..Default::default() };
+    store.append(&batch).unwrap().1.wait().unwrap();
+    let run = |store: &Tsdb, clock: &ManualClock, from: i64| {
+        for second in from..from + 12 {
+            clock.advance(Duration::from_secs(1));
+            write(store, vec![point(store, &labels("new", 1), second * 1000, 1.0)]);
+            if second == from + 3 {
+                store.series(&labels("never_written", 1)).unwrap();
+                // Late from the start, so it never has a sample in order.
+                write(store, vec![point(store, &labels("late", 1), (from - 2) * 1000, 1.0)]);
+            }
+            store.maintain().unwrap();
+        }
+    };
+    run(&store, &clock, 1);
+    clock.advance(Duration::from_secs(20));
+    run(&store, &clock, 33);
+    clock.advance(Duration::from_secs(20));
+    write(&store, vec![point(&store, &labels("new", 1), 65_000, 1.0)]);
+    store.maintain().unwrap();
+    assert_eq!(store.stats().series, 1);
+    assert_eq!(names(&store), ["histogram", "late", "new"]);
+}
+
+#[test]
+fn a_retention_rule_frees_the_room_of_its_series_in_blocks_that_are_not_merged_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = RetentionRule {
+        name: "short".to_owned(),
+        matchers: vec![Matcher::equal("__name__", "short")],
+        keep_ms: 5_000,
+    };
+    let (store, clock) = open_with(dir.path(), Options { retention_rules: vec![rule], ..small() });
+    for second in 0..4 {
+        let points = ["short", "plain"].map(|name| point(&store, &labels(name, 1), second, 1.0));
+        write(&store, points.to_vec());
+    }
+    store.merge_all().unwrap();
+    assert_eq!(store.stats().block_samples, 8);
+    clock.advance(Duration::from_secs(60));
+    store.maintain().unwrap();
+    assert_eq!(store.stats().block_samples, 4);
+    let merges = store.stats().merges;
+    store.maintain().unwrap();
+    assert_eq!(store.stats().merges, merges, "once is enough");
+}
+
+#[test]
+fn a_metric_that_is_new_when_the_store_is_full_is_folded_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), Options { series_max: 4, ..Default::default() });
+    for job in 0..4 {
+        write(&store, vec![point(&store, &labels("first_total", job), 0, 1.0)]);
+    }
+    for job in 0..4 {
+        let outcome = write(&store, vec![point(&store, &labels("second_total", job), 0, 1.0)]);
+        assert_eq!((outcome.accepted, outcome.refused_count()), (1, 0));
+    }
+    assert_eq!(store.stats().series, 5);
+    assert_eq!(store.overflows()[0].label, "job");
+}
+
+#[test]
 fn a_deletion_is_seen_at_once_taken_back_or_made_final() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = open_with(dir.path(), Options { undo_ms: 60_000, ..small() });
