@@ -76,8 +76,12 @@ pub(crate) async fn flush_red(
     }
 }
 
-/// Keeps the stores within their bounds.
-pub(crate) async fn enforce_retention(stores: Arc<Stores>, stop: CancellationToken) {
+/// Calls `work` on a blocking thread every [`RETENTION_EVERY`], one call at a time. After a failure,
+/// such as a full disk, it waits longer.
+async fn repeat<W>(what: &'static str, stop: CancellationToken, work: W)
+where
+    W: Fn() -> Result<(), String> + Clone + Send + 'static,
+{
     let mut ticks = interval(RETENTION_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
@@ -85,43 +89,34 @@ pub(crate) async fn enforce_retention(stores: Arc<Stores>, stop: CancellationTok
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let stores = stores.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let results: [Result<(), String>; 2] = [
-                stores.logs.enforce_retention().map_err(|e| format!("logs: {e}")),
-                stores.spans.enforce_retention().map_err(|e| format!("traces: {e}")),
-            ];
-            for error in results.into_iter().filter_map(Result::err) {
-                tracing::warn!("enforcing retention failed: {error}");
-            }
-        });
-        if let Err(error) = work.await {
-            tracing::error!(%error, "the retention job panicked");
-        }
-    }
-}
-
-/// Lets the time-series store seal, merge and write its head down. One at a time; may take long.
-pub(crate) async fn maintain_series(stores: Arc<Stores>, stop: CancellationToken) {
-    let mut ticks = interval(RETENTION_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let series = stores.clone();
-        let work = tokio::task::spawn_blocking(move || series.series.maintain());
-        match work.await {
+        match tokio::task::spawn_blocking(work.clone()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "maintenance of the metrics store failed; retrying");
-                tokio::time::sleep(MAINTENANCE_RETRY).await;
+                tracing::warn!("{what} failed, trying again: {error}");
+                ticks.reset_after(RETENTION_RETRY);
             }
-            Err(error) => tracing::error!(%error, "maintenance of the metrics store panicked"),
+            Err(error) => tracing::error!(%error, "{what} panicked"),
         }
     }
 }
 
-/// How long the maintenance of a store waits after a failure, such as a full disk.
-const MAINTENANCE_RETRY: Duration = Duration::from_secs(2);
+/// Keeps the stores of logs and traces within their bounds.
+pub(crate) async fn enforce_retention(stores: Arc<Stores>, stop: CancellationToken) {
+    let work = move || {
+        let results: [Result<(), String>; 2] = [
+            stores.logs.enforce_retention().map_err(|e| format!("logs: {e}")),
+            stores.spans.enforce_retention().map_err(|e| format!("traces: {e}")),
+        ];
+        results.into_iter().collect()
+    };
+    repeat("enforcing retention", stop, work).await;
+}
+
+/// Lets the time-series store seal, merge and write its head down, which may take long.
+pub(crate) async fn maintain_series(stores: Arc<Stores>, stop: CancellationToken) {
+    let work = move || stores.series.maintain().map_err(|error| error.to_string());
+    repeat("maintenance of the metrics store", stop, work).await;
+}
+
+/// How long after a failure the next look is.
+const RETENTION_RETRY: Duration = Duration::from_secs(2);

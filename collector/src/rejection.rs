@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use http::header::{CONNECTION, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
 use model::ErrorKind;
 use tonic::Code;
 
@@ -20,6 +22,18 @@ pub struct Rejection {
 }
 
 impl Rejection {
+    /// What an HTTP answer says in its headers: when to try again, and that the connection ends.
+    pub(crate) fn put_headers(&self, headers: &mut HeaderMap) {
+        if let Some(delay) = self.retry_after {
+            let seconds = delay.as_secs_f64().ceil() as u64;
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        // Whoever sent a body that is too slow or too large may go on sending it; close.
+        if matches!(self.kind, ErrorKind::TooLarge | ErrorKind::Timeout) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+
     /// A refusal that a retry can not cure.
     pub fn permanent(reason: &'static str, kind: ErrorKind, message: impl Into<String>) -> Self {
         Rejection { reason, kind, message: message.into(), retry_after: None }

@@ -7,11 +7,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
 };
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::any;
-use model::ErrorKind;
 use proto::{Signal, response};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 
@@ -168,15 +167,7 @@ fn refuse(
         Format::Json => response::status_json(code, &rejection.message).into_bytes(),
     };
     let mut answer = answer(status, format, body);
-    if let Some(delay) = rejection.retry_after {
-        let seconds = delay.as_secs_f64().ceil() as u64;
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-    }
-    // Whoever sent a body that is too slow or too large may go on sending it; close.
-    if matches!(rejection.kind, ErrorKind::TooLarge | ErrorKind::Timeout) {
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(axum::http::header::CONNECTION, close);
-    }
+    rejection.put_headers(answer.headers_mut());
     answer
 }
 

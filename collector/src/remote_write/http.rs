@@ -5,12 +5,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{
-    ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
-};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use axum::http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use axum::routing::any;
-use model::ErrorKind;
 use model::write::WriteOutcome;
 
 use super::Version;
@@ -159,14 +156,6 @@ fn with_counts(version: Version, mut answer: Response<Body>) -> Response<Body> {
 
 fn refuse(rejection: &Rejection) -> Response<Body> {
     let mut answer = plain(rejection.http_status(), rejection.message.clone());
-    if let Some(delay) = rejection.retry_after {
-        let seconds = delay.as_secs_f64().ceil() as u64;
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
-    }
-    // Whoever sent a body that is too slow or too large may go on sending it; close.
-    if matches!(rejection.kind, ErrorKind::TooLarge | ErrorKind::Timeout) {
-        let close = HeaderValue::from_static("close");
-        answer.headers_mut().insert(axum::http::header::CONNECTION, close);
-    }
+    rejection.put_headers(answer.headers_mut());
     answer
 }
