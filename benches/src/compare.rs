@@ -15,9 +15,11 @@
 mod disk;
 mod meter;
 mod query;
+mod questions;
 mod recording;
 mod remote_write;
 mod replay;
+mod sets;
 mod store;
 mod synthetic;
 mod table;
@@ -53,6 +55,12 @@ pub enum Workload {
     Density,
     /// Killed and started again.
     Restart,
+    /// Queries over an hour and a half.
+    Query,
+    /// Label values over the largest number of `--series`.
+    LabelValues,
+    /// A month at 15 s, asked in steps of an hour.
+    Month,
 }
 
 /// Which stores, which workloads, how large.
@@ -109,10 +117,10 @@ pub struct CompareArguments {
 
 impl CompareArguments {
     fn workloads(&self) -> Vec<Workload> {
-        use Workload::{Density, Otlp, Prw, RemoteWrite, Restart};
+        use Workload::{Density, LabelValues, Month, Otlp, Prw, Query, RemoteWrite, Restart};
         let mut workloads = self.only.clone();
         if workloads.is_empty() {
-            workloads = vec![RemoteWrite, Otlp, Prw, Density, Restart];
+            workloads = vec![RemoteWrite, Otlp, Prw, Density, Restart, Query, LabelValues, Month];
             workloads.retain(|workload| *workload != Density || self.recording.is_some());
         }
         workloads
@@ -194,6 +202,11 @@ pub async fn run(
                     fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
                 finish(bench.density(&Recording::parse(&text)?).await?)?;
             }
+            Workload::Query => finish(bench.query().await?)?,
+            Workload::LabelValues => {
+                finish(bench.label_values(series().max().unwrap_or(1_000_000)).await?)?;
+            }
+            Workload::Month => finish(bench.month(1_000).await?)?,
             Workload::Restart => {
                 let rounds = usize::from(arguments.restart_rounds);
                 for series in series() {

@@ -1,16 +1,8 @@
 //! Label sets: the identity of a series, of a log stream and of an alert.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
-
-/// One name and its value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Label {
-    /// The name; any UTF-8, never empty.
-    pub name: Box<str>,
-    /// The value; any UTF-8, never empty inside [`Labels`].
-    pub value: Box<str>,
-}
 
 /// The label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
@@ -25,42 +17,118 @@ pub const DELTA: &str = "delta";
 
 /// An immutable label set: sorted by name, each name once, no empty value (an empty value means
 /// that the label is absent, as in Prometheus). Cloning is cheap.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Arc<[Label]>);
+///
+/// All of it is one text, so that a set is one allocation: how many labels, then for each label the
+/// length of its name, that of its value, the name, the value. Numbers are written in ASCII, six
+/// bits in a byte, the lowest first, with bit 6 set if more follow.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels(Arc<str>);
+
+/// The labels of a set in order of name.
+#[derive(Debug, Clone)]
+pub struct Iter<'a> {
+    text: &'a str,
+    at: usize,
+    left: usize,
+}
+
+fn put_number(text: &mut String, mut number: usize) {
+    while number >= 0x40 {
+        text.push(char::from((number & 0x3f) as u8 | 0x40));
+        number >>= 6;
+    }
+    text.push(char::from(number as u8));
+}
+
+impl Iter<'_> {
+    #[inline]
+    fn number(&mut self) -> usize {
+        let bytes = self.text.as_bytes();
+        let mut number = 0;
+        let mut shift = 0;
+        while let Some(byte) = bytes.get(self.at) {
+            self.at += 1;
+            number |= usize::from(byte & 0x3f) << shift;
+            if byte & 0x40 == 0 {
+                break;
+            }
+            shift += 6;
+        }
+        number
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let (name, value) = (self.number(), self.number());
+        let middle = self.at + name;
+        let end = middle + value;
+        let label = (self.text.get(self.at..middle)?, self.text.get(middle..end)?);
+        self.at = end;
+        Some(label)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
 
 impl Labels {
     /// The set without labels.
     pub fn empty() -> Self {
-        Labels(Arc::from([]))
+        Labels::pack(std::iter::empty::<(&str, &str)>())
     }
 
     /// Sorts, drops empty values, and keeps the last value of a repeated name.
     pub fn from_pairs<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Self
     where
-        N: Into<Box<str>>,
-        V: Into<Box<str>>,
+        N: AsRef<str>,
+        V: AsRef<str>,
     {
-        let mut labels: Vec<Label> = pairs
-            .into_iter()
-            .map(|(name, value)| Label { name: name.into(), value: value.into() })
-            .collect();
-        // A stable sort, so that of equal names the last one stays last.
-        labels.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut unique: Vec<Label> = Vec::with_capacity(labels.len());
-        for label in labels {
-            if unique.last().is_some_and(|last| last.name == label.name) {
-                unique.pop();
+        let mut labels: Vec<(N, V)> = pairs.into_iter().collect();
+        let is_sorted = labels.windows(2).all(|pair| pair[0].0.as_ref() < pair[1].0.as_ref());
+        if !is_sorted {
+            // A stable sort, so that of equal names the last one stays last.
+            labels.sort_by(|a, b| a.0.as_ref().cmp(b.0.as_ref()));
+            let mut unique: Vec<(N, V)> = Vec::with_capacity(labels.len());
+            for label in labels {
+                if unique.last().is_some_and(|last| last.0.as_ref() == label.0.as_ref()) {
+                    unique.pop();
+                }
+                unique.push(label);
             }
-            unique.push(label);
+            labels = unique;
         }
-        unique.retain(|label| !label.value.is_empty());
-        Labels(unique.into())
+        let pairs = labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        Labels::pack(pairs.filter(|(_, value)| !value.is_empty()))
+    }
+
+    /// Of labels in order of name, each name once, no value empty.
+    fn pack<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
+        let (count, length) = labels.clone().fold((0, 2), |(count, sum), (name, value)| {
+            (count + 1, sum + 4 + name.len() + value.len())
+        });
+        let mut text = String::with_capacity(length);
+        put_number(&mut text, count);
+        for (name, value) in labels {
+            put_number(&mut text, name.len());
+            put_number(&mut text, value.len());
+            text.push_str(name);
+            text.push_str(value);
+        }
+        Labels(text.into())
     }
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         // Label sets are short: a scan beats a binary search.
-        self.0.iter().find(|label| &*label.name == name).map(|label| &*label.value)
+        self.iter().find(|label| label.0 == name).map(|label| label.1)
     }
 
     /// The value of `name`, or the empty string.
@@ -74,28 +142,34 @@ impl Labels {
     }
 
     /// In order of name.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.0.iter().map(|label| (&*label.name, &*label.value))
+    #[inline]
+    pub fn iter(&self) -> Iter<'_> {
+        let mut labels = Iter { text: &self.0, at: 0, left: 0 };
+        labels.left = labels.number();
+        labels
     }
 
     /// How many labels.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().left
     }
 
     /// Whether there is no label.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// This set without the named labels.
     pub fn without(&self, names: &[&str]) -> Self {
-        Labels(self.0.iter().filter(|label| !names.contains(&&*label.name)).cloned().collect())
+        if !self.iter().any(|(name, _)| names.contains(&name)) {
+            return self.clone();
+        }
+        Labels::pack(self.iter().filter(|(name, _)| !names.contains(name)))
     }
 
     /// Only the named labels.
     pub fn only(&self, names: &[&str]) -> Self {
-        Labels(self.0.iter().filter(|label| names.contains(&&*label.name)).cloned().collect())
+        Labels::pack(self.iter().filter(|(name, _)| names.contains(name)))
     }
 
     /// This set with `name` set to `value`; an empty value removes it.
@@ -112,17 +186,30 @@ impl Labels {
             hash ^= u64::from(byte);
             hash = hash.wrapping_mul(0x0100_0000_01b3);
         };
-        for label in self.0.iter() {
-            label.name.bytes().for_each(&mut add);
+        for (name, value) in self.iter() {
+            name.bytes().for_each(&mut add);
             add(0xff);
-            label.value.bytes().for_each(&mut add);
+            value.bytes().for_each(&mut add);
             add(0xff);
         }
         hash
     }
 }
 
-impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Labels {
+/// By the first label that differs, its name before its value; a set that goes on is greater.
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
     fn from_iter<T: IntoIterator<Item = (N, V)>>(pairs: T) -> Self {
         Labels::from_pairs(pairs)
     }
@@ -178,12 +265,32 @@ pub fn is_plain_metric_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn labels_are_sorted_and_the_last_value_of_a_name_wins() {
         let labels = Labels::from_pairs([("b", "1"), ("a", "2"), ("b", "3"), ("c", "")]);
         assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_labels_come_back_and_compare_as_lists_of_pairs(
+            one in prop::collection::btree_map(".{1,70}", ".{1,70}|a{5000}", 0..5),
+            two in prop::collection::btree_map("[ab]{1,2}", "[ab]{1,2}", 0..3),
+            three in prop::collection::btree_map("[ab]{1,2}", "[ab]{1,2}", 0..3),
+        ) {
+            let labels = Labels::from_pairs(&one);
+            prop_assert_eq!(labels.len(), one.len());
+            let pairs = labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
+            prop_assert_eq!(pairs.collect::<BTreeMap<_, _>>(), one);
+            let order = Labels::from_pairs(&two).cmp(&Labels::from_pairs(&three));
+            prop_assert_eq!(order, two.iter().cmp(three.iter()));
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub use clock::{Clock, ManualClock, SystemClock, TimestampMs, TimestampNs};
 pub use commit::Commit;
 pub use error::{Error, ErrorKind, Result};
 pub use kv::KeyValue;
-pub use labels::{Label, Labels};
+pub use labels::Labels;
 pub use matcher::{MatchOp, Matcher};
 pub use read::{Cancel, LogSource, QueryContext, QueryLimits, SeriesSource, SpanSource};
 pub use sample::{NativeHistogram, SeriesId};

@@ -5,8 +5,12 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 
+use super::questions::Question;
 use super::store::Store;
 use crate::sender::Connection;
+
+/// A range query of 10,000 series and 360 steps answers 100 MiB.
+const QUESTION_BYTES_MAX: usize = 1 << 30;
 
 /// The single number that an instant query answers at `at_ms`; `None` when it answers nothing.
 ///
@@ -26,6 +30,40 @@ pub(super) async fn number(
     let (status, body) = connection.get(&path).await?;
     ensure!(status == 200, "HTTP {status}: {}", String::from_utf8_lossy(&body));
     parse_number(&body)
+}
+
+/// What came back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Answered {
+    /// Bytes of the body.
+    pub(super) bytes: usize,
+    /// How many series or values there are.
+    pub(super) rows: usize,
+}
+
+/// Asks a question once.
+///
+/// # Errors
+///
+/// When the server does not answer, refuses, or answers nothing.
+pub(super) async fn ask(
+    connection: &mut Connection,
+    store: Store,
+    question: &Question,
+) -> anyhow::Result<Answered> {
+    let mut path = format!("{}?", question.path);
+    for (name, value) in &question.parameters {
+        path += &format!("{name}={}&", percent_encode(value));
+    }
+    // VictoriaMetrics keeps answers.
+    path += if store == Store::VictoriaMetrics { "nocache=1" } else { "" };
+    let (status, body) = connection.get_up_to(&path, QUESTION_BYTES_MAX).await?;
+    ensure!(status == 200, "HTTP {status}: {}", String::from_utf8_lossy(&body));
+    let metric = b"\"metric\":";
+    let series = body.windows(metric.len()).filter(|window| window == metric).count();
+    let rows = if series > 0 { series } else { parse_names(&body).map_or(0, |names| names.len()) };
+    ensure!(rows > 0, "{} answers nothing", question.name);
+    Ok(Answered { bytes: body.len(), rows })
 }
 
 /// How many samples of all series there are in the hours before `at_ms`. Metric by metric, because

@@ -37,40 +37,29 @@ impl EncodedLabels {
 #[derive(Debug, Default)]
 pub(super) struct Encoder {
     message: Vec<u8>,
+    /// The samples of a series, which come after their length.
+    fields: Vec<u8>,
     samples: u64,
 }
 
 impl Encoder {
     /// Adds a series with one sample.
     pub(super) fn add(&mut self, labels: &EncodedLabels, value: f64, at_ms: i64) {
-        let mut sample = [0; 20];
-        let mut length = 0;
-        // Zero is the default and left out, as every sender does. Minus zero is not zero.
-        if value.to_bits() != 0 {
-            sample[0] = 0x09;
-            sample[1..9].copy_from_slice(&value.to_le_bytes());
-            length = 9;
-        }
-        if at_ms != 0 {
-            sample[length] = 0x10;
-            length += 1;
-            let mut rest = at_ms as u64;
-            while rest >= 0x80 {
-                sample[length] = rest as u8 | 0x80;
-                length += 1;
-                rest >>= 7;
-            }
-            sample[length] = rest as u8;
-            length += 1;
+        self.add_all(labels, &[(at_ms, value)]);
+    }
+
+    /// Adds a series with samples in order of time.
+    pub(super) fn add_all(&mut self, labels: &EncodedLabels, samples: &[(i64, f64)]) {
+        self.fields.clear();
+        for (at_ms, value) in samples {
+            put_sample(&mut self.fields, *value, *at_ms);
         }
         let labels = &labels.0;
         self.message.push(0x0a);
-        // A sample is 20 bytes at most, so its length is one byte.
-        put_varint(&mut self.message, (labels.len() + 2 + length) as u64);
+        put_varint(&mut self.message, (labels.len() + self.fields.len()) as u64);
         self.message.extend_from_slice(labels);
-        self.message.extend_from_slice(&[0x12, length as u8]);
-        self.message.extend_from_slice(&sample[..length]);
-        self.samples += 1;
+        self.message.extend_from_slice(&self.fields);
+        self.samples += samples.len() as u64;
     }
 
     /// How many samples the request has so far.
@@ -90,6 +79,22 @@ impl Encoder {
         self.message.clear();
         Ok((packed.into(), std::mem::take(&mut self.samples)))
     }
+}
+
+fn put_sample(bytes: &mut Vec<u8>, value: f64, at_ms: i64) {
+    // A sample is 20 bytes at most, so its length is one byte.
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0x12, 0]);
+    // Zero is the default and left out, as every sender does. Minus zero is not zero.
+    if value.to_bits() != 0 {
+        bytes.push(0x09);
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+    if at_ms != 0 {
+        bytes.push(0x10);
+        put_varint(bytes, at_ms as u64);
+    }
+    bytes[start + 1] = (bytes.len() - start - 2) as u8;
 }
 
 fn put_text(bytes: &mut Vec<u8>, tag: u8, text: &str) {

@@ -20,8 +20,8 @@ use crate::corpora::{Corpus, Options};
 use crate::process::Memory;
 use crate::sender::Compression;
 
-const CONNECTIONS: usize = 2;
-const MIB: f64 = (1 << 20) as f64;
+pub(super) const CONNECTIONS: usize = 2;
+pub(super) const MIB: f64 = (1 << 20) as f64;
 /// No workload reaches further back.
 const COUNTED_HOURS: u32 = 48;
 /// Between two questions to a server that starts.
@@ -50,13 +50,13 @@ struct Phase {
     memory: Memory,
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     SystemClock::new().now().to_ms().0
 }
 
 impl Bench {
     /// Runs `work` against each store, one after the other, each fresh and idle.
-    async fn each(
+    pub(super) async fn each(
         &self,
         case: &str,
         stores: impl Iterator<Item = Store>,
@@ -92,7 +92,7 @@ impl Bench {
         Ok(runs)
     }
 
-    fn all(&self) -> impl Iterator<Item = Store> + '_ {
+    pub(super) fn all(&self) -> impl Iterator<Item = Store> + '_ {
         self.stores.iter().copied()
     }
 
@@ -315,7 +315,7 @@ async fn send(
     Ok(Phase { outcome, send, total, memory: running.process().memory()? })
 }
 
-fn note(run: &mut Run, outcome: &Outcome) {
+pub(super) fn note(run: &mut Run, outcome: &Outcome) {
     if let Some(problem) = &outcome.first_problem {
         run.complain(format_args!("{} samples failed: {problem}", outcome.samples_failed));
     }

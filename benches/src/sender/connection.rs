@@ -48,13 +48,26 @@ impl Connection {
     ///
     /// When there is no answer.
     pub async fn get(&mut self, path: &str) -> anyhow::Result<(u16, Bytes)> {
+        self.get_up_to(path, ANSWER_BYTES_MAX).await
+    }
+
+    /// As [`Connection::get`], for answers of up to `bytes_max` bytes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer, or a larger one.
+    pub async fn get_up_to(
+        &mut self,
+        path: &str,
+        bytes_max: usize,
+    ) -> anyhow::Result<(u16, Bytes)> {
         let request = Request::get(path)
             .header(HOST, self.address.to_string())
             .body(Full::default())
             .context("build a request")?;
         let response = self.respond(request).await?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = Limited::new(response.into_body(), bytes_max).collect().await;
         let body = body.map_err(|error| anyhow::anyhow!("read an answer: {error}"))?;
         Ok((status, body.to_bytes()))
     }
