@@ -135,7 +135,18 @@ impl Json {
         } else if value.is_infinite() {
             self.raw(if value > 0.0 { "+Inf" } else { "-Inf" });
         } else {
+            self.finite_float(value);
+        }
+    }
+
+    /// Shortest digits that read back, without an exponent.
+    fn finite_float(&mut self, value: f64) {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        if text.contains('e') {
             self.raw_fmt(format_args!("{value}"));
+        } else {
+            self.raw(text.strip_suffix(".0").unwrap_or(text));
         }
     }
 

@@ -12,6 +12,8 @@
 //! Every store runs alone, on free ports of loopback, in a folder that is new. CPU is that of its
 //! process, so that what else runs on the machine distorts little; how much ran is told.
 
+mod compliance;
+mod demo;
 mod disk;
 mod meter;
 mod query;
@@ -61,6 +63,8 @@ pub enum Workload {
     LabelValues,
     /// A month at 15 s, asked in steps of an hour.
     Month,
+    /// Answers compared with those of Prometheus.
+    Compliance,
 }
 
 /// Which stores, which workloads, how large.
@@ -101,6 +105,9 @@ pub struct CompareArguments {
     /// What `load record` wrote, for `density`.
     #[arg(long, value_name = "FILE")]
     pub recording: Option<PathBuf>,
+    /// Queries of prometheus/compliance (`promql/promql-test-queries.yml`), for `compliance`.
+    #[arg(long, value_name = "FILE")]
+    pub queries: Option<PathBuf>,
     /// Everything random comes from it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -205,6 +212,12 @@ pub async fn run(
             Workload::Query => finish(bench.query().await?)?,
             Workload::LabelValues => {
                 finish(bench.label_values(series().max().unwrap_or(1_000_000)).await?)?;
+            }
+            Workload::Compliance => {
+                let path = arguments.queries.as_ref().context("compliance needs --queries")?;
+                let text =
+                    fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+                finish(bench.compliance(&text).await?)?;
             }
             Workload::Month => finish(bench.month(1_000).await?)?,
             Workload::Restart => {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, ensure};
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::questions::Question;
@@ -41,6 +42,23 @@ pub(super) struct Answered {
     pub(super) rows: usize,
 }
 
+/// Asks a question: the status and the body of the answer.
+///
+/// # Errors
+///
+/// When there is no answer.
+pub(super) async fn get(
+    connection: &mut Connection,
+    question: &Question,
+) -> anyhow::Result<(u16, Bytes)> {
+    let mut path = question.path.clone();
+    for (i, (name, value)) in question.parameters.iter().enumerate() {
+        let separator = if i == 0 { '?' } else { '&' };
+        path += &format!("{separator}{name}={}", percent_encode(value));
+    }
+    connection.get_up_to(&path, QUESTION_BYTES_MAX).await
+}
+
 /// Asks a question once.
 ///
 /// # Errors
@@ -51,13 +69,12 @@ pub(super) async fn ask(
     store: Store,
     question: &Question,
 ) -> anyhow::Result<Answered> {
-    let mut path = format!("{}?", question.path);
-    for (name, value) in &question.parameters {
-        path += &format!("{name}={}&", percent_encode(value));
+    let mut question = question.clone();
+    if store == Store::VictoriaMetrics {
+        // It keeps answers.
+        question.parameters.push(("nocache", "1".to_owned()));
     }
-    // VictoriaMetrics keeps answers.
-    path += if store == Store::VictoriaMetrics { "nocache=1" } else { "" };
-    let (status, body) = connection.get_up_to(&path, QUESTION_BYTES_MAX).await?;
+    let (status, body) = get(connection, &question).await?;
     ensure!(status == 200, "HTTP {status}: {}", String::from_utf8_lossy(&body));
     let metric = b"\"metric\":";
     let series = body.windows(metric.len()).filter(|window| window == metric).count();
