@@ -43,7 +43,7 @@ pub use kv::KeyValue;
 pub use labels::Labels;
 pub use matcher::{MatchOp, Matcher};
 pub use read::{Cancel, LogSource, QueryContext, QueryLimits, SeriesSource, SpanSource};
-pub use sample::{NativeHistogram, SeriesId};
+pub use sample::{NativeHistogram, ResetHint, SeriesId};
 pub use span::{SpanId, TraceId};
 pub use value::Value;
 pub use write::{LogSink, SeriesSink, SpanSink};

@@ -252,6 +252,8 @@ pub struct SeriesColumns {
     pub starts_ms: Vec<i64>,
     /// Native histograms with their times.
     pub histograms: Vec<(TimestampMs, Arc<NativeHistogram>)>,
+    /// Start times of `histograms`, or empty as `starts_ms`.
+    pub histogram_starts_ms: Vec<i64>,
     /// In place of all other columns, if the request allows it.
     pub rollup: Option<Box<Rollup>>,
 }
@@ -294,7 +296,7 @@ pub trait SeriesSource: Send + Sync {
     ) -> Result<Vec<(Labels, Vec<Exemplar>)>>;
 
     /// Help, unit and kind of metric families, sorted by name.
-    fn metadata(&self) -> Vec<(String, MetricMetadata)>;
+    fn metadata(&self) -> Result<Vec<(String, MetricMetadata)>>;
 }
 
 /// The order in which log rows are visited.

@@ -44,8 +44,44 @@ pub struct NativeHistogram {
     pub negative: Vec<(i32, f64)>,
     /// Upper bounds of schema -53, else empty.
     pub custom_bounds: Vec<f64>,
-    /// Whether the value is a gauge, whose decrease is no counter reset.
-    pub is_gauge: bool,
+    /// What is known about counter resets before this sample.
+    pub reset_hint: ResetHint,
+}
+
+/// What a source knows about counter resets between a histogram and the sample before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ResetHint {
+    /// Nothing: the buckets have to be compared.
+    #[default]
+    Unknown,
+    /// There was a reset.
+    Reset,
+    /// There was none.
+    NotReset,
+    /// The value is a gauge, whose decrease is no reset.
+    Gauge,
+}
+
+impl ResetHint {
+    /// The byte that stores it: 0 unknown, 1 gauge, 2 reset, 3 no reset.
+    pub fn to_byte(self) -> u8 {
+        match self {
+            ResetHint::Unknown => 0,
+            ResetHint::Gauge => 1,
+            ResetHint::Reset => 2,
+            ResetHint::NotReset => 3,
+        }
+    }
+
+    /// What [`ResetHint::to_byte`] wrote; bytes without a meaning are unknown.
+    pub fn from_byte(byte: u8) -> Self {
+        match byte {
+            1 => ResetHint::Gauge,
+            2 => ResetHint::Reset,
+            3 => ResetHint::NotReset,
+            _ => ResetHint::Unknown,
+        }
+    }
 }
 
 /// What a metric is, as told by its sender.

@@ -6,7 +6,7 @@
 //! the next one.
 //!
 //! **What it is not.** No I/O, no threads, no clock: evaluation times are arguments, and data comes
-//! only through the read traits of `model`. No JSON either: the API crate shapes the results.
+//! only through the read traits of `model`. No JSON of results either: the API crate shapes them.
 //!
 //! ```text
 //!  text --lexer, parser--> Expr (spans on every node, types checked)
@@ -22,6 +22,7 @@
 //! can make a parser panic or overflow its stack.
 
 pub mod errors;
+mod histogram;
 pub mod logql;
 pub mod promql;
 pub mod text;

@@ -204,6 +204,45 @@ pub fn format_float(value: f64) -> String {
     }
 }
 
+/// Writes a number as Go's `%g` does: shortest digits that read back, an exponent from a million on.
+pub(crate) fn format_shortest(value: f64) -> String {
+    format_general(value, format!("{:e}", value.abs()), 6)
+}
+
+/// Writes a number as Go's `%.2g` does: two digits.
+pub(crate) fn format_two_digits(value: f64) -> String {
+    format_general(value, format!("{:.1e}", value.abs()), 2)
+}
+
+/// `scientific` is the absolute value; an exponent is written from `10^precision` on.
+fn format_general(value: f64, scientific: String, precision: i32) -> String {
+    let Some((mantissa, exponent)) = scientific.split_once('e').filter(|_| value.is_finite())
+    else {
+        return format_float(value);
+    };
+    let sign = if value.is_sign_negative() { "-" } else { "" };
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let digits = if digits.len() > 1 { digits.trim_end_matches('0') } else { &digits };
+    let digits = if digits.is_empty() { "0" } else { digits };
+    if exponent < -4 || exponent >= precision {
+        let (first, rest) = digits.split_at(1);
+        let point = if rest.is_empty() { "" } else { "." };
+        let exponent_sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{sign}{first}{point}{rest}e{exponent_sign}{:02}", exponent.abs());
+    }
+    if exponent < 0 {
+        let zeros = "0".repeat(exponent.unsigned_abs() as usize - 1);
+        return format!("{sign}0.{zeros}{digits}");
+    }
+    let whole = exponent as usize + 1;
+    if digits.len() <= whole {
+        return format!("{sign}{digits}{}", "0".repeat(whole - digits.len()));
+    }
+    let (whole, rest) = digits.split_at(whole);
+    format!("{sign}{whole}.{rest}")
+}
+
 /// Why a quoted string can not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnquoteError {
@@ -216,8 +255,37 @@ pub(crate) enum UnquoteError {
 /// Reads the inside of a quoted string. Backquotes keep everything; the other quotes know Go's
 /// escapes.
 pub(crate) fn unquote(body: &str, quote: u8) -> Result<String, UnquoteError> {
+    String::from_utf8(unquote_bytes(body, quote)?).map_err(|_| UnquoteError::NotUtf8)
+}
+
+/// Each byte from 0x80 on that is no part of UTF-8 is held as one of the last private characters.
+const RAW_BYTES: u32 = 0x10_ff00;
+
+/// As [`unquote`], but keeps bytes that are no UTF-8; [`quote`] writes them back.
+pub(crate) fn unquote_any(body: &str, quote: u8) -> Result<String, UnquoteError> {
+    let bytes = unquote_bytes(body, quote)?;
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let raw = chunk.invalid().iter();
+        text.extend(raw.filter_map(|byte| char::from_u32(RAW_BYTES + u32::from(*byte))));
+    }
+    Ok(text)
+}
+
+/// The byte that a character stands for after [`unquote_any`].
+fn raw_byte(c: char) -> Option<u8> {
+    u8::try_from(u32::from(c).checked_sub(RAW_BYTES)?).ok().filter(|byte| *byte >= 0x80)
+}
+
+/// Whether a text that [`unquote_any`] read is UTF-8.
+pub(crate) fn is_utf8(text: &str) -> bool {
+    !text.chars().any(|c| raw_byte(c).is_some())
+}
+
+fn unquote_bytes(body: &str, quote: u8) -> Result<Vec<u8>, UnquoteError> {
     if quote == b'`' || !body.contains('\\') {
-        return Ok(body.to_owned());
+        return Ok(body.as_bytes().to_vec());
     }
     let bytes = body.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -251,7 +319,8 @@ pub(crate) fn unquote(body: &str, quote: u8) -> Result<String, UnquoteError> {
         } else {
             let (from, radix) = if escape.is_ascii_digit() { (i + 1, 8) } else { (i + 2, 16) };
             let digits = body.get(from..i + length).ok_or(bad)?;
-            let code = u32::from_str_radix(digits, radix).map_err(|_| bad)?;
+            let is_number = digits.chars().all(|c| c.is_digit(radix));
+            let code = u32::from_str_radix(digits, radix).ok().filter(|_| is_number).ok_or(bad)?;
             if length == 4 {
                 out.push(u8::try_from(code).map_err(|_| bad)?);
             } else {
@@ -261,7 +330,7 @@ pub(crate) fn unquote(body: &str, quote: u8) -> Result<String, UnquoteError> {
         }
         i += length;
     }
-    String::from_utf8(out).map_err(|_| UnquoteError::NotUtf8)
+    Ok(out)
 }
 
 /// Writes `text` in double quotes such that the parsers read it back.
@@ -278,7 +347,10 @@ pub fn quote(text: &str) -> String {
             c if u32::from(c) < 0x20 || u32::from(c) == 0x7f => {
                 push(&mut out, format_args!("\\x{:02x}", u32::from(c)));
             }
-            c => out.push(c),
+            c => match raw_byte(c) {
+                Some(byte) => push(&mut out, format_args!("\\x{byte:02x}")),
+                None => out.push(c),
+            },
         }
     }
     out.push('"');
@@ -293,6 +365,29 @@ pub(crate) fn push(out: &mut String, arguments: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn general_formats_are_those_of_go() {
+        let shortest = [
+            (0.0, "0"),
+            (-1.5, "-1.5"),
+            (100_000.0, "100000"),
+            (1_000_000.0, "1e+06"),
+            (1_234_567.0, "1.234567e+06"),
+            (0.0001, "0.0001"),
+            (0.000_012, "1.2e-05"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NAN, "NaN"),
+            (1e300, "1e+300"),
+        ];
+        for (value, expected) in shortest {
+            assert_eq!(format_shortest(value), expected);
+        }
+        let two = [(10.0, "10"), (100.0, "1e+02"), (0.126, "0.13"), (1.0, "1"), (0.0, "0")];
+        for (value, expected) in two {
+            assert_eq!(format_two_digits(value), expected);
+        }
+    }
 
     #[test]
     fn durations_are_read_and_written_as_prometheus_does() {
@@ -342,6 +437,10 @@ mod tests {
         assert_eq!(unquote(r"a\n", b'`').unwrap(), r"a\n");
         assert_eq!(unquote(r"\'", b'"'), Err(UnquoteError::BadEscape(0)));
         assert_eq!(unquote(r"\xff", b'"'), Err(UnquoteError::NotUtf8));
+        assert_eq!(unquote(r"\x+1", b'"'), Err(UnquoteError::BadEscape(0)));
+        let raw = unquote_any(r"a\xc5z\xff", b'"').unwrap();
+        assert_eq!((quote(&raw).as_str(), is_utf8(&raw)), (r#""a\xc5z\xff""#, false));
+        assert_eq!(unquote_any(r"\xc3\xa9", b'"').unwrap(), "\u{e9}");
         for text in ["", "a\"b\\c\n\u{1}\u{7f}", "\u{e9}\r\t"] {
             let quoted = quote(text);
             assert_eq!(unquote(&quoted[1..quoted.len() - 1], b'"').unwrap(), text);

@@ -7,6 +7,9 @@
 
 mod aggregate;
 mod binary;
+mod matching;
+mod notes;
+mod numbers;
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -16,14 +19,14 @@ use model::sample::{STALE_NAN_BITS, is_stale, stale_nan};
 use model::{Labels, NativeHistogram};
 use rustc_hash::FxHashMap;
 
+pub(crate) use aggregate::note_quantile;
 pub use aggregate::{AggregateCall, AggregateOp, Grouping, Parameter, aggregate};
-pub(crate) use aggregate::{kahan_add, note_quantiles, quantile, rank_order};
-pub use binary::{
-    BinaryOp, Cardinality, Matching, Operator, scalars as scalar_binary, set_operator,
-    vector_scalar, vector_vector,
-};
+pub use binary::{BinaryOp, Operator, scalars as scalar_binary, vector_scalar};
+pub use matching::{Cardinality, Matching, set_operator, vector_vector};
+pub use notes::Notes;
+pub(crate) use numbers::{kahan_add, quantile, rank_order};
 
-use crate::errors::{EvalError, Span};
+use crate::errors::EvalError;
 
 /// The evaluation times of a query: `count` of them, `step` apart. The unit is the caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,33 +176,6 @@ pub fn finish(mut columns: Vec<Column>) -> Result<Vec<Column>, EvalError> {
         }
     }
     merge_same_labels(columns)
-}
-
-/// Remarks about a result, each once: Prometheus's annotations.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Notes {
-    /// The result may be wrong or incomplete.
-    pub warnings: Vec<String>,
-    /// The result may surprise.
-    pub infos: Vec<String>,
-}
-
-impl Notes {
-    /// Adds a warning about the expression at `span`.
-    pub fn warn(&mut self, span: Span, text: &str) {
-        let text = format!("PromQL warning: {text} ({span})");
-        if !self.warnings.contains(&text) {
-            self.warnings.push(text);
-        }
-    }
-
-    /// Adds an info about the expression at `span`.
-    pub fn info(&mut self, span: Span, text: &str) {
-        let text = format!("PromQL info: {text} ({span})");
-        if !self.infos.contains(&text) {
-            self.infos.push(text);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Native histograms of the wire to ours: spans and deltas become indexes and absolute counts. What
 //! Prometheus refuses (`model/histogram`, `Validate`) is refused here too.
 
-use model::sample::{NativeHistogram, is_stale};
+use model::sample::{NativeHistogram, ResetHint, is_stale};
 use proto::DecodeError;
 use proto::remote_write::{CountRef, HistogramRef, SideRef};
 
@@ -13,6 +13,8 @@ const SCHEMA_MAX: i32 = 8;
 const SCHEMA_MAX_RESERVED: i32 = 52;
 /// The coarsest schema.
 const SCHEMA_MIN: i32 = -4;
+/// `ResetHint` of a sample that follows a counter reset.
+const RESET: i32 = 1;
 /// `ResetHint` of a gauge.
 const GAUGE: i32 = 3;
 
@@ -49,12 +51,22 @@ pub(super) fn to_native(
         positive,
         negative,
         custom_bounds: wire.custom_values().collect(),
-        is_gauge: wire.reset_hint == GAUGE,
+        reset_hint: reset_hint(wire.reset_hint),
     };
     Ok(match wrong(&histogram, is_float) {
         Some(bad) => Err(bad),
         None => Ok(histogram),
     })
+}
+
+/// That there was no reset is not believed: it is about the sample before at the sender, which may
+/// never have come here.
+fn reset_hint(wire: i32) -> ResetHint {
+    match wire {
+        RESET => ResetHint::Reset,
+        GAUGE => ResetHint::Gauge,
+        _ => ResetHint::Unknown,
+    }
 }
 
 fn wrong(histogram: &NativeHistogram, is_float: bool) -> Option<Bad> {

@@ -472,8 +472,7 @@ impl Parser {
             return Ok(Matching::default());
         }
         let labels = self.label_list()?;
-        let mut matching =
-            Matching { on, labels, cardinality: Cardinality::OneToOne, include: Vec::new() };
+        let mut matching = Matching { on, labels, ..Matching::default() };
         let group_left = self.take_word("group_left");
         if group_left || self.take_word("group_right") {
             if op.is_set() {
@@ -547,7 +546,8 @@ impl Parser {
             self.expect_symbol(")")?;
             return self.node(MetricKind::Vector(value), span.to(self.previous_span()));
         }
-        let supported = !matches!(word, "group" | "quantile" | "count_values" | "limitk");
+        let supported =
+            !matches!(word, "group" | "quantile" | "count_values" | "limitk" | "limit_ratio");
         if let Some(op) = AggregateOp::from_name(word).filter(|_| supported) {
             return self.aggregate(op, span);
         }

@@ -1,7 +1,10 @@
 //! The syntax tree. Every node knows its place in the text; equality looks only at the meaning.
 
+use std::fmt;
+
 use model::{Labels, Matcher, labels::METRIC_NAME};
 
+use super::durations::DurationExpr;
 use super::functions::Signature;
 use crate::errors::Span;
 use crate::vector::{AggregateOp, BinaryOp, Grouping, Matching};
@@ -29,6 +32,49 @@ impl ValueType {
             ValueType::String => "string",
         }
     }
+
+    /// The words of Prometheus's API.
+    pub fn api_name(self) -> &'static str {
+        match self {
+            ValueType::Vector => "vector",
+            ValueType::Matrix => "matrix",
+            other => other.as_str(),
+        }
+    }
+}
+
+/// A number, as seconds where it is a duration.
+#[derive(Debug, Clone, Copy)]
+pub struct Number {
+    /// The number.
+    pub value: f64,
+    /// Whether it was written as a duration, as in `5m`.
+    pub is_duration: bool,
+}
+
+impl From<f64> for Number {
+    fn from(value: f64) -> Self {
+        Number { value, is_duration: false }
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        // By bits, so that zero keeps its sign; every NaN is the same.
+        let same = self.value.to_bits() == other.value.to_bits()
+            || self.value.is_nan() && other.value.is_nan();
+        same && self.is_duration == other.is_duration
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_duration {
+            let ms = (self.value * 1e3).round() as i64;
+            return f.write_str(&crate::text::format_duration_ms(ms));
+        }
+        f.write_str(&crate::text::format_float(self.value))
+    }
 }
 
 /// A node of the tree.
@@ -50,8 +96,8 @@ impl PartialEq for Expr {
 /// The kinds of nodes.
 #[derive(Debug, Clone)]
 pub enum ExprKind {
-    /// `1.5`, or a duration, in seconds.
-    Number(f64),
+    /// `1.5` or `5m`
+    Number(Number),
     /// `"text"`
     String(String),
     /// `(x)`
@@ -63,11 +109,11 @@ pub enum ExprKind {
     /// `sum by (job) (x)`
     Aggregate(Box<Aggregate>),
     /// `rate(x[5m])`
-    Call(Call),
+    Call(Box<Call>),
     /// `http_requests_total{job="api"}`
-    Selector(Selector),
+    Selector(Box<Selector>),
     /// `http_requests_total[5m]`
-    Range(RangeSelector),
+    Range(Box<RangeSelector>),
     /// `rate(x[5m])[1h:1m]`
     Subquery(Box<Subquery>),
 }
@@ -75,8 +121,7 @@ pub enum ExprKind {
 impl PartialEq for ExprKind {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            // By bits, so that NaN is itself.
-            (ExprKind::Number(a), ExprKind::Number(b)) => a.to_bits() == b.to_bits(),
+            (ExprKind::Number(a), ExprKind::Number(b)) => a == b,
             (ExprKind::String(a), ExprKind::String(b)) => a == b,
             (ExprKind::Paren(a), ExprKind::Paren(b)) => a == b,
             (ExprKind::Unary(o, a), ExprKind::Unary(p, b)) => o == p && a == b,
@@ -154,17 +199,54 @@ pub enum AtModifier {
     End,
 }
 
-/// A vector selector.
-#[derive(Debug, Clone, PartialEq)]
+/// How a selector looks at samples outside of its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extension {
+    /// `anchored`: the sample before the window stands at its start.
+    Anchored,
+    /// `smoothed`: values at both ends are interpolated between the samples around them.
+    Smoothed,
+}
+
+impl Extension {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Extension::Anchored => "anchored",
+            Extension::Smoothed => "smoothed",
+        }
+    }
+}
+
+/// A vector selector. The order of matchers means nothing, and they are printed sorted.
+#[derive(Debug, Clone, Default)]
 pub struct Selector {
-    /// The metric name before the braces or quoted inside them.
+    /// The metric name before the braces; one inside of them is a matcher.
     pub name: Option<String>,
     /// The other matchers, as written.
     pub matchers: Vec<Matcher>,
     /// How far back it looks from the evaluation time.
     pub offset_ms: i64,
+    /// What the offset is computed from; `offset_ms` is zero until then.
+    pub offset_expr: Option<Box<DurationExpr>>,
     /// The time that replaces the evaluation time.
     pub at: Option<AtModifier>,
+    /// How it looks at samples outside of its window.
+    pub extension: Option<Extension>,
+}
+
+impl PartialEq for Selector {
+    fn eq(&self, other: &Self) -> bool {
+        let sorted = |selector: &Selector| {
+            let mut matchers: Vec<_> = selector.matchers.iter().collect();
+            matchers.sort_by_key(|m| (m.name.clone(), m.op.as_str(), m.value.clone()));
+            matchers.into_iter().cloned().collect::<Vec<_>>()
+        };
+        self.name == other.name
+            && (self.matchers == other.matchers || sorted(self) == sorted(other))
+            && (self.offset_ms, &self.offset_expr) == (other.offset_ms, &other.offset_expr)
+            && (self.at, self.extension) == (other.at, other.extension)
+    }
 }
 
 impl Selector {
@@ -172,6 +254,11 @@ impl Selector {
     pub fn all_matchers(&self) -> Vec<Matcher> {
         let name = self.name.iter().map(|name| Matcher::equal(METRIC_NAME, name.as_str()));
         name.chain(self.matchers.iter().cloned()).collect()
+    }
+
+    /// Whether an offset was written.
+    pub fn has_offset(&self) -> bool {
+        self.offset_ms != 0 || self.offset_expr.is_some()
     }
 
     /// The labels that `absent` can tell from the equality matchers alone.
@@ -200,6 +287,8 @@ pub struct RangeSelector {
     pub selector: Selector,
     /// The length of the window.
     pub range_ms: i64,
+    /// What the length is computed from; `range_ms` is zero until then.
+    pub range_expr: Option<Box<DurationExpr>>,
 }
 
 /// A subquery.
@@ -209,10 +298,16 @@ pub struct Subquery {
     pub expr: Expr,
     /// The length of the window.
     pub range_ms: i64,
+    /// What the length is computed from.
+    pub range_expr: Option<Box<DurationExpr>>,
     /// The distance of its steps, or the default.
     pub step_ms: Option<i64>,
+    /// What the distance of its steps is computed from.
+    pub step_expr: Option<Box<DurationExpr>>,
     /// How far back it looks.
     pub offset_ms: i64,
+    /// What the offset is computed from.
+    pub offset_expr: Option<Box<DurationExpr>>,
     /// The time that replaces the evaluation time.
     pub at: Option<AtModifier>,
 }
@@ -254,6 +349,29 @@ impl Expr {
     /// Visits the nodes directly below, in order of the text as far as it matters.
     pub fn for_each_child<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         for_children(&self.kind, visit);
+    }
+
+    /// Visits the nodes directly below. The depth of nodes must stay the same.
+    pub(crate) fn for_each_child_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
+        match &mut self.kind {
+            ExprKind::Number(_)
+            | ExprKind::String(_)
+            | ExprKind::Selector(_)
+            | ExprKind::Range(_) => {}
+            ExprKind::Paren(inner) | ExprKind::Unary(_, inner) => visit(inner),
+            ExprKind::Binary(binary) => {
+                visit(&mut binary.left);
+                visit(&mut binary.right);
+            }
+            ExprKind::Aggregate(aggregate) => {
+                if let Some(parameter) = &mut aggregate.parameter {
+                    visit(parameter);
+                }
+                visit(&mut aggregate.expr);
+            }
+            ExprKind::Call(call) => call.arguments.iter_mut().for_each(visit),
+            ExprKind::Subquery(subquery) => visit(&mut subquery.expr),
+        }
     }
 
     /// This node, or what is inside its parentheses.

@@ -4,23 +4,23 @@
 //! denser grid that covers the windows of all outer steps, so that each series is read once. Parts
 //! that do not depend on the evaluation time (`@`) are computed for one step and repeated.
 
+mod selectors;
+
 use std::sync::Arc;
 
-use model::read::{RangeMs, SeriesColumnsWanted, SeriesRequest};
-use model::rollup::{RollupRequest, Summary};
-use model::sample::is_stale;
 use model::{Labels, NativeHistogram, QueryContext, SeriesSource, TimestampMs};
 
-use super::ast::{
-    Aggregate, AtModifier, Binary, Call, Expr, ExprKind, RangeSelector, Selector, Subquery,
-    UnaryOp, ValueType,
-};
-use super::windows::{Samples, Windows};
-use super::{functions, labels, scalars, windows};
+use super::ast::{Aggregate, Binary, Call, Expr, ExprKind, Extension, UnaryOp, ValueType};
+use super::windows::extended;
+use super::{durations, functions, histograms, info, labels, scalars, windows};
 use crate::errors::EvalError;
+use crate::histogram;
+use crate::text;
 use crate::vector::{
-    self, AggregateCall, AggregateOp, Column, Grid, Notes, Operator, Parameter, absent, is_absent,
+    self, AggregateCall, AggregateOp, Column, Grid, Notes, Operator, Parameter, is_absent,
 };
+
+pub(super) use selectors::latest;
 
 type Result<T, E = EvalError> = std::result::Result<T, E>;
 
@@ -114,7 +114,9 @@ pub fn evaluate_instant(
     context: &QueryContext,
 ) -> Result<Evaluation> {
     let grid = Grid::instant(at.0);
-    let mut evaluator = Evaluator::new(source, options, context, grid);
+    let resolved = durations::resolve(expr, 0, 0)?;
+    let expr = &*resolved;
+    let mut evaluator = Evaluator::new(source, options, context, Query { grid, end: at.0 });
     let value = match expr.value_type() {
         ValueType::Scalar => {
             let values = evaluator.scalar(expr, &grid)?;
@@ -148,7 +150,9 @@ pub fn evaluate_range(
         let message = "a range query needs a positive step and an end at or after its start";
         return Err(EvalError::BadArgument(message.into()));
     };
-    let mut evaluator = Evaluator::new(source, options, context, grid);
+    let resolved = durations::resolve(expr, step_ms, end.0.saturating_sub(start.0))?;
+    let expr = &*resolved;
+    let mut evaluator = Evaluator::new(source, options, context, Query { grid, end: end.0 });
     evaluator.charge_grid(&grid)?;
     let columns = match expr.value_type() {
         ValueType::Scalar => {
@@ -208,14 +212,35 @@ pub(super) fn string_literal(expr: &Expr) -> Option<&str> {
     }
 }
 
+/// The times of the whole query, which `start()`, `end()`, `step()` and `range()` are about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Query {
+    pub(super) grid: Grid,
+    /// As it was asked for; the last time of the grid may be earlier.
+    pub(super) end: i64,
+}
+
+/// What a selector answers for each of its samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Values,
+    /// When it was taken, in seconds.
+    Times,
+    /// Its start time in seconds; zero where unknown.
+    StartTimes,
+}
+
 /// One evaluation under way.
 pub(super) struct Evaluator<'a> {
     source: &'a dyn SeriesSource,
-    options: &'a EvalOptions,
+    pub(super) options: &'a EvalOptions,
     pub(super) context: &'a QueryContext,
-    /// The grid of the whole query, which `start()`, `end()`, `step()` and `range()` are about.
-    pub(super) query: Grid,
+    pub(super) query: Query,
     pub(super) notes: Notes,
+    /// What is evaluated now lies in a function that needs only totals of histograms.
+    needs_totals: bool,
+    /// It lies in something that needs buckets too.
+    needs_buckets: bool,
 }
 
 impl<'a> Evaluator<'a> {
@@ -223,9 +248,17 @@ impl<'a> Evaluator<'a> {
         source: &'a dyn SeriesSource,
         options: &'a EvalOptions,
         context: &'a QueryContext,
-        query: Grid,
+        query: Query,
     ) -> Self {
-        Evaluator { source, options, context, query, notes: Notes::default() }
+        Evaluator {
+            source,
+            options,
+            context,
+            query,
+            notes: Notes::default(),
+            needs_totals: false,
+            needs_buckets: false,
+        }
     }
 
     fn evaluation(self, value: Value) -> Evaluation {
@@ -241,7 +274,7 @@ impl<'a> Evaluator<'a> {
     /// Evaluates an expression of type scalar: one number a step.
     pub(super) fn scalar(&mut self, expr: &Expr, grid: &Grid) -> Result<Vec<f64>> {
         match &expr.kind {
-            ExprKind::Number(value) => Ok(vec![*value; grid.count]),
+            ExprKind::Number(number) => Ok(vec![number.value; grid.count]),
             ExprKind::Paren(inner) | ExprKind::Unary(UnaryOp::Plus, inner) => {
                 self.scalar(inner, grid)
             }
@@ -269,11 +302,19 @@ impl<'a> Evaluator<'a> {
             ExprKind::Paren(inner) | ExprKind::Unary(UnaryOp::Plus, inner) => {
                 self.vector(inner, grid)
             }
-            ExprKind::Unary(UnaryOp::Minus, inner) => self.negate(expr, inner, grid),
-            ExprKind::Binary(binary) => self.binary(expr, binary, grid),
+            ExprKind::Unary(UnaryOp::Minus, inner) => self.negate(inner, grid),
+            ExprKind::Binary(binary) => {
+                self.with_needs(false, binary.op.is_trim(), |e| e.binary(expr, binary, grid))
+            }
             ExprKind::Aggregate(aggregate) => self.aggregate(expr, aggregate, grid),
-            ExprKind::Call(call) => self.call(expr, call, grid),
-            ExprKind::Selector(selector) => self.selector(selector, grid, false),
+            ExprKind::Call(call) => {
+                let (totals, buckets) = histograms::needs(call.function.name);
+                self.with_needs(totals, buckets, |e| e.call(expr, call, grid))
+            }
+            ExprKind::Selector(selector) if selector.extension == Some(Extension::Smoothed) => {
+                extended::smooth(self, expr, selector, grid)
+            }
+            ExprKind::Selector(selector) => self.selector(selector, grid, Wanted::Values),
             _ => Err(EvalError::NotSupported { what: format!("{expr} as an instant vector") }),
         }
     }
@@ -290,25 +331,34 @@ impl<'a> Evaluator<'a> {
     }
 
     #[inline(never)]
-    fn negate(&mut self, expr: &Expr, inner: &Expr, grid: &Grid) -> Result<Vec<Column>> {
+    fn negate(&mut self, inner: &Expr, grid: &Grid) -> Result<Vec<Column>> {
         let mut columns = self.vector(inner, grid)?;
         for column in &mut columns {
             for value in column.values.iter_mut().filter(|value| !is_absent(**value)) {
                 *value = -*value;
             }
             column.drop_name = true;
-            self.leave_out_histograms(expr, column, "a sign");
+            for histogram in column.histograms.iter_mut().flatten() {
+                histogram::multiply(Arc::make_mut(histogram), -1.0);
+            }
         }
         Ok(columns)
     }
 
-    /// Removes histograms that an operation can not use yet, and says so.
-    pub(super) fn leave_out_histograms(&mut self, expr: &Expr, column: &mut Column, what: &str) {
-        if column.histograms.iter().any(Option::is_some) {
-            let text = format!("{what} on native histograms is not supported yet");
-            self.notes.warn(expr.span, &text);
-        }
-        column.histograms = Vec::new();
+    /// Evaluates something for which selectors need all of their histograms, or only their totals
+    /// (Prometheus `promql/engine.go`, `detectHistogramStatsDecoding`).
+    fn with_needs<T>(
+        &mut self,
+        totals: bool,
+        buckets: bool,
+        evaluate: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let before = (self.needs_totals, self.needs_buckets);
+        self.needs_totals |= totals;
+        self.needs_buckets |= buckets;
+        let result = evaluate(self);
+        (self.needs_totals, self.needs_buckets) = before;
+        result
     }
 
     #[inline(never)]
@@ -359,8 +409,11 @@ impl<'a> Evaluator<'a> {
             None => Parameter::None,
             Some(label) if aggregate.op == AggregateOp::CountValues => {
                 let label = string_literal(label).unwrap_or_default().to_owned();
-                if label.is_empty() {
-                    return Err(EvalError::BadArgument(format!("invalid label name {label:?}")));
+                if label.is_empty() || !text::is_utf8(&label) {
+                    return Err(EvalError::BadArgument(format!(
+                        "invalid label name {}",
+                        text::quote(&label)
+                    )));
                 }
                 Parameter::Label(label)
             }
@@ -387,209 +440,23 @@ impl<'a> Evaluator<'a> {
             return windows::call(self, call, grid);
         }
         match call.function.name {
-            "timestamp" => {
-                if let Some(argument) = call.arguments.first()
-                    && let ExprKind::Selector(selector) = &argument.unwrap_parens().kind
-                {
-                    return self.selector(selector, grid, true);
+            "timestamp" | "start_timestamp" => {
+                let wanted = match call.function.name {
+                    "timestamp" => Wanted::Times,
+                    _ => Wanted::StartTimes,
+                };
+                match call.arguments.first().map(|argument| &argument.unwrap_parens().kind) {
+                    Some(ExprKind::Selector(selector)) => self.selector(selector, grid, wanted),
+                    // Start times are lost in an expression.
+                    _ if wanted == Wanted::StartTimes => Ok(Vec::new()),
+                    _ => scalars::call(self, expr, call, grid),
                 }
-                scalars::call(self, expr, call, grid)
             }
+            "info" => info::call(self, call, grid),
             "label_replace" | "label_join" | "sort" | "sort_desc" | "sort_by_label"
             | "sort_by_label_desc" => labels::call(self, expr, call, grid),
             _ => scalars::call(self, expr, call, grid),
         }
-    }
-
-    /// The moment that replaces the evaluation time.
-    fn resolve_at(&self, at: Option<AtModifier>) -> Option<i64> {
-        at.map(|at| match at {
-            AtModifier::Time(ms) => ms,
-            AtModifier::Start => self.query.start,
-            AtModifier::End => self.query.last(),
-        })
-    }
-
-    /// Reads the series of a selector, sorted by labels, with samples in `(first - before, last]`
-    /// around the evaluation times of `grid`.
-    fn select(
-        &self,
-        selector: &Selector,
-        grid: &Grid,
-        before_ms: i64,
-        rollup: Option<RollupRequest>,
-    ) -> Result<Vec<model::read::SeriesColumns>> {
-        let fixed = self.resolve_at(selector.at);
-        let first = fixed.unwrap_or(grid.start).saturating_sub(selector.offset_ms);
-        let last = fixed.unwrap_or(grid.last()).saturating_sub(selector.offset_ms);
-        let range = RangeMs {
-            start: TimestampMs(first.saturating_sub(before_ms).saturating_add(1)),
-            end: TimestampMs(last),
-        };
-        let request = SeriesRequest {
-            matchers: selector.all_matchers(),
-            range,
-            columns: SeriesColumnsWanted { samples: true, starts: true },
-            limit: None,
-            step_ms: if grid.count > 1 { grid.step } else { 0 },
-            rollup,
-        };
-        let mut series = Vec::new();
-        for columns in self.source.select(&request, self.context)? {
-            series.push(columns?);
-        }
-        series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Ok(series)
-    }
-
-    /// The latest sample at each step, or its time in seconds for `timestamp`.
-    #[inline(never)]
-    fn selector(
-        &mut self,
-        selector: &Selector,
-        grid: &Grid,
-        times_only: bool,
-    ) -> Result<Vec<Column>> {
-        let lookback = self.options.lookback_ms;
-        let fixed = self.resolve_at(selector.at);
-        let mut columns = Vec::new();
-        for series in self.select(selector, grid, lookback, None)? {
-            self.charge_grid(grid)?;
-            let mut values = vec![absent(); grid.count];
-            let mut histograms = Vec::new();
-            let (mut next_float, mut next_histogram) = (0, 0);
-            for (step, cell) in values.iter_mut().enumerate() {
-                let at = fixed.unwrap_or(grid.at(step)).saturating_sub(selector.offset_ms);
-                while series.times_ms.get(next_float).is_some_and(|time| *time <= at) {
-                    next_float += 1;
-                }
-                while series.histograms.get(next_histogram).is_some_and(|(time, _)| time.0 <= at) {
-                    next_histogram += 1;
-                }
-                let alive = |time: i64| time > at.saturating_sub(lookback);
-                let float = next_float.checked_sub(1).map(|i| (series.times_ms[i], i));
-                let histogram = next_histogram
-                    .checked_sub(1)
-                    .map(|i| (series.histograms[i].0.0, &series.histograms[i].1));
-                match (float, histogram) {
-                    (float, Some((time, histogram)))
-                        if alive(time) && float.is_none_or(|(float_time, _)| time > float_time) =>
-                    {
-                        if is_stale(histogram.sum) {
-                            continue;
-                        }
-                        if times_only {
-                            *cell = time as f64 / 1000.0;
-                            continue;
-                        }
-                        histograms.resize(grid.count, None);
-                        histograms[step] = Some(histogram.clone());
-                    }
-                    (Some((time, index)), _) if alive(time) => {
-                        let value = series.values[index];
-                        if !is_stale(value) {
-                            *cell = if times_only { time as f64 / 1000.0 } else { value };
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            let column =
-                Column { labels: series.labels, drop_name: times_only, values, histograms };
-            if column.has_any() {
-                columns.push(column);
-            }
-        }
-        Ok(columns)
-    }
-
-    /// The windows of a range selector or subquery for all steps of `grid`.
-    pub(super) fn windows(
-        &mut self,
-        expr: &Expr,
-        grid: &Grid,
-        summary: Option<Summary>,
-    ) -> Result<Windows> {
-        match &expr.unwrap_parens().kind {
-            ExprKind::Range(range) => self.range_windows(range, grid, summary),
-            ExprKind::Subquery(subquery) => self.subquery_windows(subquery, grid),
-            _ => Err(EvalError::NotSupported { what: format!("{expr} as a range vector") }),
-        }
-    }
-
-    fn range_windows(
-        &mut self,
-        range: &RangeSelector,
-        grid: &Grid,
-        summary: Option<Summary>,
-    ) -> Result<Windows> {
-        let fixed = self.resolve_at(range.selector.at);
-        let first = fixed.unwrap_or(grid.start).saturating_sub(range.selector.offset_ms);
-        let step_ms = if fixed.is_none() && grid.count > 1 { grid.step } else { 0 };
-        let rollup = summary
-            .and_then(|summary| windows::rollups::request(summary, first, step_ms, range.range_ms));
-        let series = self.select(&range.selector, grid, range.range_ms, rollup)?;
-        Ok(Windows {
-            series: series.into_iter().map(Samples::from_stored).collect(),
-            range_ms: range.range_ms,
-            offset_ms: range.selector.offset_ms,
-            fixed: self.resolve_at(range.selector.at),
-        })
-    }
-
-    #[inline(never)]
-    fn subquery_windows(&mut self, subquery: &Subquery, grid: &Grid) -> Result<Windows> {
-        let fixed = self.resolve_at(subquery.at);
-        let step = subquery.step_ms.unwrap_or(self.options.subquery_step_ms).max(1);
-        let first = fixed.unwrap_or(grid.start).saturating_sub(subquery.offset_ms);
-        let last = fixed.unwrap_or(grid.last()).saturating_sub(subquery.offset_ms);
-        // The window is open at its left end, and steps are multiples of the step.
-        let open = first.saturating_sub(subquery.range_ms);
-        let start = open.div_euclid(step).saturating_add(1).saturating_mul(step);
-        let windows = |series| Windows {
-            series,
-            range_ms: subquery.range_ms,
-            offset_ms: subquery.offset_ms,
-            fixed,
-        };
-        let Some(inner) = Grid::range(start, last, step) else {
-            return Ok(windows(Vec::new()));
-        };
-        self.charge_grid(&inner)?;
-        let columns = self.vector(&subquery.expr, &inner)?;
-        Ok(windows(columns.into_iter().map(|c| Samples::from_column(c, &inner)).collect()))
-    }
-
-    /// A range vector as the result of an instant query.
-    fn raw_matrix(&mut self, expr: &Expr, grid: &Grid) -> Result<Vec<MatrixSeries>> {
-        let windows = self.windows(expr, grid, None)?;
-        let end = windows.fixed.unwrap_or(grid.start).saturating_sub(windows.offset_ms);
-        let start = end.saturating_sub(windows.range_ms);
-        let inside = |time: i64| start < time && time <= end;
-        let mut matrix = Vec::new();
-        for series in windows.series {
-            let drop_name = series.drop_name;
-            let labels = if drop_name {
-                series.labels.without(&vector::METADATA_LABELS)
-            } else {
-                series.labels.clone()
-            };
-            let points = series.times.iter().zip(&series.values).filter(|(time, _)| inside(**time));
-            let histograms = series.histograms.iter().filter(|(time, _)| inside(*time));
-            let series = MatrixSeries {
-                labels,
-                points: points.map(|(time, value)| (TimestampMs(*time), *value)).collect(),
-                histograms: histograms.map(|(t, h)| (TimestampMs(*t), h.clone())).collect(),
-            };
-            if !series.points.is_empty() || !series.histograms.is_empty() {
-                matrix.push(series);
-            }
-        }
-        matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-        if matrix.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
-            return Err(EvalError::SameLabelset);
-        }
-        Ok(matrix)
     }
 }
 

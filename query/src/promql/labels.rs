@@ -26,6 +26,10 @@ pub(super) fn call(
     }
 }
 
+fn is_label_name(name: &str) -> bool {
+    !name.is_empty() && crate::text::is_utf8(name)
+}
+
 fn bad_label(kind: &str, function: &str, name: &str) -> EvalError {
     EvalError::BadArgument(format!("invalid {kind} label name in {function}(): {name}"))
 }
@@ -43,7 +47,7 @@ fn label_replace(
         let text = format!("invalid regular expression in label_replace(): {pattern}");
         EvalError::BadArgument(text)
     })?;
-    if target.is_empty() {
+    if !is_label_name(target) {
         return Err(bad_label("destination", "label_replace", target));
     }
     let mut columns = evaluator.vector(&call.arguments[0], grid)?;
@@ -66,10 +70,10 @@ fn label_join(
     let [target, separator, sources @ ..] = texts else {
         return Err(EvalError::BadArgument("label_join needs two strings".into()));
     };
-    if let Some(bad) = sources.iter().find(|source| source.is_empty()) {
+    if let Some(bad) = sources.iter().find(|source| !is_label_name(source)) {
         return Err(bad_label("source", "label_join", bad));
     }
-    if target.is_empty() {
+    if !is_label_name(target) {
         return Err(bad_label("destination", "label_join", target));
     }
     let mut columns = evaluator.vector(&call.arguments[0], grid)?;
@@ -106,7 +110,8 @@ fn sort(
         }
         columns.retain(Column::has_any);
     }
-    if evaluator.query.count > 1 && grid.count > 1 {
+    let query = evaluator.query;
+    if grid.count > 1 || *grid == query.grid && query.end != grid.start {
         let text =
             "sort is ineffective for range queries since results are always ordered by labels";
         evaluator.notes.warn(expr.span, text);
@@ -128,29 +133,49 @@ fn sort(
     Ok(columns)
 }
 
-/// Compares runs of digits as numbers, everything else byte by byte.
+/// Compares run by run: two runs of digits as numbers, others byte by byte (the `natsort` package
+/// that Prometheus uses).
 fn natural_order(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a, b);
-    loop {
-        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
-        let (digits_a, digits_b) = (digits(a), digits(b));
-        if digits_a > 0 && digits_b > 0 {
-            let (number_a, number_b) =
-                (a[..digits_a].trim_start_matches('0'), b[..digits_b].trim_start_matches('0'));
-            let order = number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b));
-            if order.is_ne() {
-                return order;
-            }
-            (a, b) = (&a[digits_a..], &b[digits_b..]);
-            continue;
+    let (mut rest_a, mut rest_b) = (a, b);
+    while !rest_a.is_empty() && !rest_b.is_empty() {
+        let (run_a, run_b);
+        (run_a, rest_a) = split_run(rest_a);
+        (run_b, rest_b) = split_run(rest_b);
+        let are_numbers =
+            [run_a, run_b].iter().all(|run| run.starts_with(|c: char| c.is_ascii_digit()));
+        let order = if are_numbers {
+            let (a, b) = (run_a.trim_start_matches('0'), run_b.trim_start_matches('0'));
+            a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+        } else {
+            run_a.cmp(run_b)
+        };
+        if order.is_ne() {
+            return order;
         }
-        let (mut rest_a, mut rest_b) = (a.chars(), b.chars());
-        match (rest_a.next(), rest_b.next()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => return Ordering::Less,
-            (Some(_), None) => return Ordering::Greater,
-            (Some(x), Some(y)) if x != y => return x.cmp(&y),
-            _ => (a, b) = (rest_a.as_str(), rest_b.as_str()),
-        }
+    }
+    rest_a.len().cmp(&rest_b.len()).then_with(|| a.cmp(b))
+}
+
+/// The first run of digits or of other characters.
+fn split_run(text: &str) -> (&str, &str) {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let starts_with_digit = text.starts_with(is_digit);
+    let end = text.find(|c: char| is_digit(c) != starts_with_digit).unwrap_or(text.len());
+    text.split_at(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_labels_are_sorted_as_numbers() {
+        let sorted = ["", "1a", "2", "10", "a-1", "a1", "a2", "a10", "a10b", "ab", "b"];
+        let mut shuffled = sorted;
+        shuffled.reverse();
+        shuffled.sort_by(|a, b| natural_order(a, b));
+        // A run is compared as a whole: "a" is before "a-".
+        let expected = ["", "1a", "2", "10", "a1", "a2", "a10", "a10b", "a-1", "ab", "b"];
+        assert_eq!(shuffled, expected);
     }
 }

@@ -1,5 +1,7 @@
 //! From text to tokens. An error is a token too, so that the parser reports whichever mistake comes
-//! first in the text.
+//! first in the text. Messages are those of Prometheus (`promql/parser/lex.go`).
+
+mod numbers;
 
 use crate::errors::Span;
 use crate::text::{self, UnquoteError};
@@ -9,7 +11,7 @@ use crate::text::{self, UnquoteError};
 pub(crate) enum Token {
     /// A name or a keyword; colons are part of it only outside of braces and brackets.
     Ident(String),
-    /// A number as written, and its value.
+    /// The value of a number.
     Number(f64),
     /// A duration in milliseconds.
     Duration(i64),
@@ -24,14 +26,40 @@ pub(crate) enum Token {
 }
 
 /// Longest first, so that a prefix does not hide a longer symbol.
-const SYMBOLS: [&str; 25] = [
-    "==", "!=", "<=", ">=", "=~", "!~", "</", ">/", "+", "-", "*", "/", "%", "^", "<", ">", "=",
-    "(", ")", "{", "}", "[", "]", ",", "@",
+const SYMBOLS: [&str; 23] = [
+    "==", "!=", "<=", ">=", "</", ">/", "+", "-", "*", "/", "%", "^", "<", ">", "=", "(", ")", "{",
+    "[", "]", ",", "@", ":",
 ];
+
+/// Symbols inside of braces.
+const BRACE_SYMBOLS: [&str; 6] = ["=~", "!~", "!=", "=", ",", "}"];
+
+/// Symbols at the start of a duration expression.
+const DURATION_SYMBOLS: [&str; 11] = ["]", ":", "(", ")", "+", "-", "*", "/", "%", "^", ","];
+
+/// The words of duration expressions, which are known in any case.
+pub(crate) const DURATION_WORDS: [&str; 4] = ["step", "range", "max_of", "min_of"];
 
 /// Splits `text`; the last token is [`Token::End`] or [`Token::Bad`].
 pub(crate) fn lex(text: &str) -> Vec<(Token, Span)> {
-    Lexer { text, at: 0, line: 1, line_start: 0, counted: 0, braces: false, brackets: false }.run()
+    Lexer::new(text, false).run()
+}
+
+/// Splits the labels at the start of a series line in a script; values follow them.
+pub(crate) fn lex_series(text: &str) -> Vec<(Token, Span)> {
+    // Two braces begin a histogram.
+    let has_braces = text.find('{').is_some_and(|open| !text[open..].starts_with("{{"));
+    let blank = text.find(char::is_whitespace).unwrap_or(text.len());
+    Lexer::new(if has_braces { text } else { &text[..blank] }, true).run()
+}
+
+/// What the next character can mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inside {
+    Statement,
+    Braces,
+    /// After a bracket, before the first number.
+    Duration,
 }
 
 struct Lexer<'a> {
@@ -40,21 +68,47 @@ struct Lexer<'a> {
     line: u32,
     line_start: usize,
     counted: usize,
-    braces: bool,
-    brackets: bool,
+    inside: Inside,
+    in_brackets: bool,
+    colon_seen: bool,
+    parens: usize,
+    /// Ends after the first closing brace.
+    is_series: bool,
 }
 
-impl Lexer<'_> {
+impl<'a> Lexer<'a> {
+    fn new(text: &'a str, is_series: bool) -> Self {
+        Lexer {
+            text,
+            at: 0,
+            line: 1,
+            line_start: 0,
+            counted: 0,
+            inside: Inside::Statement,
+            in_brackets: false,
+            colon_seen: false,
+            parens: 0,
+            is_series,
+        }
+    }
+
     fn run(mut self) -> Vec<(Token, Span)> {
         let mut tokens = Vec::new();
         loop {
             self.skip_blank();
             let start = self.at;
             let token = self.next_token();
+            // A parenthesis too many is reported after it.
+            let start = if token == unmatched_parenthesis() { self.at } else { start };
             let span = self.span(start);
+            let closes = self.is_series && token == Token::Symbol("}");
             let last = matches!(token, Token::Bad(_) | Token::End);
             tokens.push((token, span));
-            if last {
+            if closes {
+                let end = self.at;
+                tokens.push((Token::End, self.span(end)));
+            }
+            if last || closes {
                 return tokens;
             }
         }
@@ -66,6 +120,10 @@ impl Lexer<'_> {
 
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn peek_char(&self) -> char {
+        self.rest().chars().next().unwrap_or_default()
     }
 
     /// Line numbers are counted as the lexer goes, so that a long text costs one pass.
@@ -85,7 +143,7 @@ impl Lexer<'_> {
         while let Some(byte) = self.peek() {
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
-                b'#' => {
+                b'#' if self.inside != Inside::Duration => {
                     let comment = self.rest().find(['\n', '\r']).unwrap_or(self.rest().len());
                     self.at += comment;
                 }
@@ -95,77 +153,133 @@ impl Lexer<'_> {
     }
 
     fn next_token(&mut self) -> Token {
-        let Some(byte) = self.peek() else { return Token::End };
+        match self.inside {
+            Inside::Statement => self.statement(),
+            Inside::Braces => self.in_braces(),
+            Inside::Duration => self.duration(),
+        }
+    }
+
+    fn statement(&mut self) -> Token {
+        let Some(byte) = self.peek() else {
+            return match (self.parens, self.in_brackets) {
+                (0, false) => Token::End,
+                (0, true) => Token::Bad("unclosed left bracket".into()),
+                _ => Token::Bad("unclosed left parenthesis".into()),
+            };
+        };
         let next = self.text.as_bytes().get(self.at + 1).copied();
         match byte {
             b'"' | b'\'' | b'`' => self.text_token(byte),
             b'0'..=b'9' => self.number(),
             b'.' if next.is_some_and(|b| b.is_ascii_digit()) => self.number(),
-            b':' if self.brackets => {
-                self.at += 1;
-                Token::Symbol(":")
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | b':' if !self.in_brackets => self.ident(true),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                let first = self.peek_char();
+                self.duration_word().unwrap_or_else(|| {
+                    bad(format!("unexpected character: {first:?}, expected ':'"))
+                })
             }
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.ident(),
-            b':' if !self.braces => self.ident(),
-            _ => self.symbol(),
+            b'=' if next == Some(b'~') => bad("unexpected character after '=': '~'"),
+            b'!' if next != Some(b'=') => {
+                let after = self.rest().chars().nth(1).unwrap_or_default();
+                bad(format!("unexpected character after '!': {after:?}"))
+            }
+            _ => self.symbol(&SYMBOLS, "unexpected character"),
         }
     }
 
-    fn symbol(&mut self) -> Token {
-        let Some(symbol) = SYMBOLS.iter().find(|symbol| self.rest().starts_with(**symbol)) else {
-            let c = self.rest().chars().next().unwrap_or_default();
-            self.at += c.len_utf8();
-            return Token::Bad(format!("unexpected character: {c:?}"));
+    fn in_braces(&mut self) -> Token {
+        let Some(byte) = self.peek() else {
+            return bad("unexpected end of input inside braces");
         };
-        self.at += symbol.len();
-        match *symbol {
-            "{" => self.braces = true,
-            "}" => self.braces = false,
-            "[" => self.brackets = true,
-            "]" => self.brackets = false,
+        match byte {
+            b'"' | b'\'' | b'`' => self.text_token(byte),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.ident(false),
+            b'{' => bad("unexpected left brace '{'"),
+            b'!' if !self.rest().starts_with("!=") && !self.rest().starts_with("!~") => {
+                let after = self.rest().chars().nth(1).unwrap_or_default();
+                bad(format!("unexpected character after '!' inside braces: {after:?}"))
+            }
+            _ => self.symbol(&BRACE_SYMBOLS, "unexpected character inside braces"),
+        }
+    }
+
+    fn duration(&mut self) -> Token {
+        let Some(byte) = self.peek() else {
+            return bad("unexpected end of input in duration expression");
+        };
+        let next = self.text.as_bytes().get(self.at + 1).copied();
+        let unexpected = "unexpected character in duration expression";
+        match byte {
+            b'0'..=b'9' => self.number(),
+            b'.' if next.is_some_and(|b| b.is_ascii_digit()) => self.number(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                let first = self.peek_char();
+                self.duration_word().unwrap_or_else(|| bad(format!("{unexpected}: {first:?}")))
+            }
+            _ => self.symbol(&DURATION_SYMBOLS, unexpected),
+        }
+    }
+
+    /// Takes one of `symbols` and follows what it opens and closes.
+    fn symbol(&mut self, symbols: &[&'static str], unexpected: &str) -> Token {
+        let found = symbols.iter().find(|symbol| self.rest().starts_with(**symbol)).copied();
+        let Some(symbol) = found else {
+            let c = self.peek_char();
+            return bad(format!("{unexpected}: {c:?}"));
+        };
+        match symbol {
+            "{" => self.inside = Inside::Braces,
+            "}" => self.inside = Inside::Statement,
+            "[" if self.in_brackets => return bad("unexpected left bracket '['"),
+            "[" => {
+                (self.in_brackets, self.inside, self.colon_seen) = (true, Inside::Duration, false);
+            }
+            "]" if !self.in_brackets => return bad("unexpected right bracket ']'"),
+            "]" => (self.in_brackets, self.inside) = (false, Inside::Statement),
+            ":" if self.colon_seen => return bad("unexpected colon ':'"),
+            ":" => self.colon_seen = true,
+            "(" => self.parens += 1,
+            ")" => match self.parens.checked_sub(1) {
+                Some(parens) => self.parens = parens,
+                None => {
+                    self.at += 1;
+                    return unmatched_parenthesis();
+                }
+            },
             _ => {}
         }
+        self.at += symbol.len();
         Token::Symbol(symbol)
     }
 
-    fn ident(&mut self) -> Token {
-        let colons = !self.braces && !self.brackets;
-        let length = self
-            .rest()
-            .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_' || (colons && *b == b':'))
-            .count();
+    fn ident(&mut self, colons: bool) -> Token {
+        let is_part = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_' || (colons && *b == b':');
+        let length = self.rest().bytes().take_while(|b| is_part(b)).count();
         let word = self.rest()[..length].to_owned();
         self.at += length;
         Token::Ident(word)
     }
 
+    fn duration_word(&mut self) -> Option<Token> {
+        let is_part = |b: &u8| b.is_ascii_alphabetic() || *b == b'_';
+        let length = self.rest().bytes().take_while(|b| is_part(b)).count();
+        let word = self.rest()[..length].to_ascii_lowercase();
+        let known = DURATION_WORDS.contains(&word.as_str());
+        known.then(|| {
+            self.at += length;
+            Token::Ident(word)
+        })
+    }
+
     fn number(&mut self) -> Token {
-        let bytes = self.rest().as_bytes();
-        let hex = bytes.len() > 1 && bytes[0] == b'0' && bytes[1].eq_ignore_ascii_case(&b'x');
-        let mut length = 0;
-        while let Some(byte) = bytes.get(length) {
-            let exponent_sign = matches!(byte, b'+' | b'-')
-                && !hex
-                && length > 0
-                && bytes[length - 1].eq_ignore_ascii_case(&b'e');
-            if !(byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_') || exponent_sign) {
-                break;
-            }
-            length += 1;
-        }
-        let word = self.rest()[..length].to_owned();
+        let (length, token) = numbers::scan(self.rest());
         self.at += length;
-        if let Some(value) = text::parse_number(&word) {
-            return Token::Number(value);
+        if self.inside == Inside::Duration {
+            self.inside = Inside::Statement;
         }
-        if word.bytes().all(|b| b.is_ascii_alphanumeric()) && !hex {
-            return match text::parse_duration_ms(&word) {
-                Some(ms) => Token::Duration(ms),
-                None => Token::Bad(format!("bad number or duration syntax: {word:?}")),
-            };
-        }
-        Token::Bad(format!("bad number or duration syntax: {word:?}"))
+        token
     }
 
     fn text_token(&mut self, quote: u8) -> Token {
@@ -176,14 +290,17 @@ impl Lexer<'_> {
             match bytes.get(i) {
                 None => {
                     self.at = self.text.len();
-                    return Token::Bad(match quote {
-                        b'`' => "unterminated raw string".into(),
-                        _ => "unterminated quoted string".into(),
-                    });
+                    return match quote {
+                        b'`' => bad("unterminated raw string"),
+                        _ if bytes[body_start..].ends_with(b"\\") => {
+                            bad("escape sequence not terminated")
+                        }
+                        _ => bad("unterminated quoted string"),
+                    };
                 }
                 Some(b'\n') if quote != b'`' => {
                     self.at = i;
-                    return Token::Bad("unterminated quoted string".into());
+                    return bad("unterminated quoted string");
                 }
                 Some(b'\\') if quote != b'`' => i += 2,
                 Some(byte) if *byte == quote => break,
@@ -191,12 +308,45 @@ impl Lexer<'_> {
             }
         }
         self.at = i + 1;
-        match text::unquote(&self.text[body_start..i], quote) {
+        let body = &self.text[body_start..i];
+        match text::unquote_any(body, quote) {
             Ok(value) => Token::Text(value),
-            Err(UnquoteError::BadEscape(_)) => {
-                Token::Bad("unknown escape sequence in quoted string".into())
-            }
-            Err(UnquoteError::NotUtf8) => Token::Bad("quoted string is not valid UTF-8".into()),
+            Err(UnquoteError::BadEscape(at)) => bad(bad_escape(&body[at..])),
+            Err(UnquoteError::NotUtf8) => bad("invalid UTF-8 rune"),
         }
     }
+}
+
+fn bad(message: impl Into<String>) -> Token {
+    Token::Bad(message.into())
+}
+
+fn unmatched_parenthesis() -> Token {
+    bad("unexpected right parenthesis ')'")
+}
+
+/// What is wrong with the escape at the start of `text`.
+fn bad_escape(text: &str) -> String {
+    let mut chars = text.chars().skip(1);
+    let Some(kind) = chars.next() else { return "escape sequence not terminated".into() };
+    let (digits, radix) = match kind {
+        '0'..='7' => (2, 8),
+        'x' => (2, 16),
+        'u' => (4, 16),
+        'U' => (8, 16),
+        other => return format!("unknown escape sequence U+{:04X} '{other}'", u32::from(other)),
+    };
+    for _ in 0..digits {
+        match chars.next() {
+            None => return "escape sequence not terminated".into(),
+            Some(c) if !c.is_digit(radix) => {
+                return format!(
+                    "illegal character U+{:04X} '{c}' in escape sequence",
+                    u32::from(c)
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    "escape sequence is an invalid Unicode code point".into()
 }

@@ -3,6 +3,7 @@
 //! It keeps the promises of `SeriesSource` in the most obvious way and has no index at all.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use model::labels::{DELTA, TEMPORALITY};
@@ -10,8 +11,11 @@ use model::read::{RangeMs, SeriesColumns, SeriesRequest, SeriesStream};
 use model::rollup::{Rollup, RollupRequest, Summary};
 use model::sample::{Exemplar, MetricMetadata};
 use model::{
-    Labels, Matcher, NativeHistogram, QueryContext, Result, SeriesId, SeriesSource, TimestampMs,
+    Labels, Matcher, NativeHistogram, QueryContext, ResetHint, Result, SeriesId, SeriesSource,
+    TimestampMs,
 };
+
+use crate::histogram::continues;
 
 /// Series by labels.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +27,8 @@ pub struct MemorySeries {
 struct Stored {
     /// Values with their start times.
     floats: BTreeMap<i64, (f64, i64)>,
-    histograms: BTreeMap<i64, Arc<NativeHistogram>>,
+    /// Histograms with their start times.
+    histograms: BTreeMap<i64, (Arc<NativeHistogram>, i64)>,
 }
 
 impl MemorySeries {
@@ -38,10 +43,21 @@ impl MemorySeries {
         stored.floats.insert(at_ms, (value, start_ms));
     }
 
-    /// Adds a native histogram.
+    /// Adds a native histogram without a start time.
     pub fn push_histogram(&mut self, labels: &Labels, at_ms: i64, histogram: NativeHistogram) {
+        self.push_started_histogram(labels, at_ms, 0, histogram);
+    }
+
+    /// Adds a native histogram; `start_ms` is zero where unknown.
+    pub fn push_started_histogram(
+        &mut self,
+        labels: &Labels,
+        at_ms: i64,
+        start_ms: i64,
+        histogram: NativeHistogram,
+    ) {
         let stored = self.series.entry(labels.clone()).or_default();
-        stored.histograms.insert(at_ms, Arc::new(histogram));
+        stored.histograms.insert(at_ms, (Arc::new(histogram), start_ms));
     }
 
     fn matching<'a>(
@@ -61,6 +77,35 @@ impl Stored {
         let range = range.start.0..=range.end.0;
         self.floats.range(range.clone()).next().is_some()
             || self.histograms.range(range).next().is_some()
+    }
+
+    /// The histograms in `range` with what Prometheus's storage knows of resets: that there was none
+    /// between two samples of one chunk.
+    fn hinted_histograms(
+        &self,
+        range: &RangeInclusive<i64>,
+    ) -> Vec<(TimestampMs, Arc<NativeHistogram>)> {
+        let mut found = Vec::new();
+        let mut last: Option<(i64, &Arc<NativeHistogram>)> = None;
+        for (time, (histogram, _)) in &self.histograms {
+            let follows = last.is_some_and(|(last_time, last)| {
+                self.floats.range(last_time..*time).next().is_none() && continues(histogram, last)
+            });
+            last = Some((*time, histogram));
+            if range.contains(time) {
+                let reset_hint = match histogram.reset_hint {
+                    ResetHint::Gauge => ResetHint::Gauge,
+                    _ if follows => ResetHint::NotReset,
+                    _ => ResetHint::Unknown,
+                };
+                let mut histogram = histogram.clone();
+                if histogram.reset_hint != reset_hint {
+                    Arc::make_mut(&mut histogram).reset_hint = reset_hint;
+                }
+                found.push((TimestampMs(*time), histogram));
+            }
+        }
+        found
     }
 }
 
@@ -96,6 +141,7 @@ impl SeriesSource for MemorySeries {
                 values: Vec::new(),
                 starts_ms: Vec::new(),
                 histograms: Vec::new(),
+                histogram_starts_ms: Vec::new(),
                 rollup: None,
             };
             if request.columns.samples {
@@ -105,9 +151,14 @@ impl SeriesSource for MemorySeries {
                 if request.columns.starts {
                     columns.starts_ms = floats.iter().map(|(_, (_, start))| *start).collect();
                 }
-                let histograms = stored.histograms.range(range.clone());
-                columns.histograms =
-                    histograms.map(|(time, h)| (TimestampMs(*time), h.clone())).collect();
+                if !stored.histograms.is_empty() {
+                    columns.histograms = stored.hinted_histograms(&range);
+                }
+                if request.columns.starts {
+                    let histograms = stored.histograms.range(range.clone());
+                    columns.histogram_starts_ms =
+                        histograms.map(|(_, (_, start))| *start).collect();
+                }
             }
             let samples = columns.values.len() + columns.histograms.len();
             let rolled_up = request.rollup.as_ref().and_then(|wanted| roll_up(&columns, wanted));
@@ -168,7 +219,7 @@ impl SeriesSource for MemorySeries {
         Ok(Vec::new())
     }
 
-    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
-        Vec::new()
+    fn metadata(&self) -> Result<Vec<(String, MetricMetadata)>> {
+        Ok(Vec::new())
     }
 }

@@ -1,40 +1,36 @@
-//! From the tree to text that parses to the same tree.
+//! From the tree to text that parses to the same tree, in the form of Prometheus
+//! (`promql/parser/printer.go`).
 //!
 //! Parentheses are nodes of the tree, so nothing has to be guessed about them.
+
+mod pretty;
 
 use std::fmt;
 
 use model::Matcher;
-use model::labels::{is_plain_label_name, is_plain_metric_name};
+use model::labels::{METRIC_NAME, is_plain_label_name, is_plain_metric_name};
 
-use super::ast::{AtModifier, Expr, ExprKind, Selector, UnaryOp};
-use crate::text::{format_duration_ms, quote};
+use super::ast::{AtModifier, Binary, Expr, ExprKind, Selector, Subquery, UnaryOp};
+use super::durations::DurationExpr;
+use crate::text::{format_duration_ms, format_float, quote};
 use crate::vector::{Cardinality, Grouping, Matching};
+
+pub use pretty::pretty;
+#[cfg(test)]
+pub(super) use pretty::within;
 
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            ExprKind::Number(value) if value.is_infinite() => f.write_str("Inf"),
-            ExprKind::Number(value) if value.is_nan() => f.write_str("NaN"),
-            ExprKind::Number(value) => write!(f, "{value}"),
+            ExprKind::Number(number) => write!(f, "{number}"),
             ExprKind::String(text) => f.write_str(&quote(text)),
             ExprKind::Paren(inner) => write!(f, "({inner})"),
-            ExprKind::Unary(UnaryOp::Minus, inner) => write!(f, "-{inner}"),
-            ExprKind::Unary(UnaryOp::Plus, inner) => write!(f, "+{inner}"),
+            ExprKind::Unary(op, inner) => write!(f, "{}{inner}", op.as_str()),
             ExprKind::Binary(binary) => {
-                write!(f, "{} {}", binary.left, binary.op.as_str())?;
-                if binary.return_bool {
-                    f.write_str(" bool")?;
-                }
-                if let Some(matching) = &binary.matching {
-                    write_matching(f, matching)?;
-                }
-                write!(f, " {}", binary.right)
+                write!(f, "{} {} {}", binary.left, operator(binary), binary.right)
             }
             ExprKind::Aggregate(aggregate) => {
-                f.write_str(aggregate.op.as_str())?;
-                write_grouping(f, &aggregate.grouping)?;
-                f.write_str("(")?;
+                write!(f, "{}{}(", aggregate.op.as_str(), grouping(&aggregate.grouping))?;
                 if let Some(parameter) = &aggregate.parameter {
                     write!(f, "{parameter}, ")?;
                 }
@@ -50,47 +46,62 @@ impl fmt::Display for Expr {
             }
             ExprKind::Selector(selector) => {
                 write_selector(f, selector)?;
-                write_modifiers(f, selector.at, selector.offset_ms)
+                write_at(f, selector.at)?;
+                write_extension(f, selector)?;
+                write_offset(f, selector.offset_ms, selector.offset_expr.as_deref())
             }
             ExprKind::Range(range) => {
                 write_selector(f, &range.selector)?;
-                write!(f, "[{}]", format_duration_ms(range.range_ms))?;
-                write_modifiers(f, range.selector.at, range.selector.offset_ms)
+                let length = duration(range.range_ms, range.range_expr.as_deref());
+                write!(f, "[{length}]")?;
+                write_extension(f, &range.selector)?;
+                write_at(f, range.selector.at)?;
+                let selector = &range.selector;
+                write_offset(f, selector.offset_ms, selector.offset_expr.as_deref())
             }
             ExprKind::Subquery(subquery) => {
-                write!(f, "{}[{}:", subquery.expr, format_duration_ms(subquery.range_ms))?;
-                if let Some(step_ms) = subquery.step_ms {
-                    f.write_str(&format_duration_ms(step_ms))?;
-                }
-                f.write_str("]")?;
-                write_modifiers(f, subquery.at, subquery.offset_ms)
+                write!(f, "{}", subquery.expr)?;
+                write_subquery_suffix(f, subquery)
             }
         }
     }
 }
 
-fn write_selector(f: &mut fmt::Formatter<'_>, selector: &Selector) -> fmt::Result {
-    let name = selector.name.as_deref();
-    let plain = name.filter(|name| is_plain_metric_name(name) && !is_reserved(name));
-    let mut items: Vec<String> = Vec::new();
-    match (plain, name) {
-        (Some(plain), _) => f.write_str(plain)?,
-        (None, Some(quoted)) => items.push(quote(quoted)),
-        (None, None) => {}
+impl UnaryOp {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UnaryOp::Minus => "-",
+            UnaryOp::Plus => "+",
+        }
     }
-    items.extend(selector.matchers.iter().map(print_matcher));
-    if items.is_empty() && plain.is_some() {
-        return Ok(());
-    }
-    write!(f, "{{{}}}", items.join(", "))
 }
 
-/// `inf` and `nan` are numbers wherever a metric name could stand, and a keyword could be taken for
-/// a modifier of the operator before it.
-fn is_reserved(name: &str) -> bool {
-    name.eq_ignore_ascii_case("inf")
-        || name.eq_ignore_ascii_case("nan")
-        || super::parser::is_keyword(name)
+/// An operator with its modifiers.
+fn operator(binary: &Binary) -> String {
+    let mut text = binary.op.as_str().to_owned();
+    if binary.return_bool {
+        text.push_str(" bool");
+    }
+    if let Some(matching) = &binary.matching {
+        push_matching(&mut text, matching);
+    }
+    text
+}
+
+fn write_selector(f: &mut fmt::Formatter<'_>, selector: &Selector) -> fmt::Result {
+    let name = selector.name.as_deref();
+    let plain = name.filter(|name| is_plain_metric_name(name));
+    f.write_str(plain.unwrap_or(""))?;
+    if selector.matchers.is_empty() && plain.is_some() {
+        return Ok(());
+    }
+    let mut matchers: Vec<String> = selector.matchers.iter().map(print_matcher).collect();
+    // The parser has such a name as a matcher.
+    let quoted = name.filter(|_| plain.is_none());
+    matchers.extend(quoted.map(|name| print_matcher(&Matcher::equal(METRIC_NAME, name))));
+    matchers.sort();
+    write!(f, "{{{}}}", matchers.join(","))
 }
 
 fn print_matcher(matcher: &Matcher) -> String {
@@ -105,45 +116,77 @@ fn print_labels(labels: &[String]) -> String {
     labels.iter().map(|label| print_label(label)).collect::<Vec<_>>().join(", ")
 }
 
-fn write_grouping(f: &mut fmt::Formatter<'_>, grouping: &Grouping) -> fmt::Result {
+fn grouping(grouping: &Grouping) -> String {
     if *grouping == Grouping::default() {
-        return Ok(());
+        return String::new();
     }
     let word = if grouping.without { "without" } else { "by" };
-    write!(f, " {word} ({}) ", print_labels(&grouping.labels))
+    format!(" {word} ({}) ", print_labels(&grouping.labels))
 }
 
-fn write_matching(f: &mut fmt::Formatter<'_>, matching: &Matching) -> fmt::Result {
-    if *matching == Matching::default() {
-        return Ok(());
-    }
-    let word = if matching.on { "on" } else { "ignoring" };
-    write!(f, " {word} ({})", print_labels(&matching.labels))?;
+fn push_matching(text: &mut String, matching: &Matching) {
     let group = match matching.cardinality {
-        Cardinality::OneToOne => return Ok(()),
-        Cardinality::ManyToOne => "group_left",
-        Cardinality::OneToMany => "group_right",
+        Cardinality::OneToOne => None,
+        Cardinality::ManyToOne => Some("group_left"),
+        Cardinality::OneToMany => Some("group_right"),
     };
-    write!(f, " {group} ({})", print_labels(&matching.include))
+    if matching.on || !matching.labels.is_empty() || group.is_some() {
+        let word = if matching.on { "on" } else { "ignoring" };
+        text.push_str(&format!(" {word} ({})", print_labels(&matching.labels)));
+    }
+    if let Some(group) = group {
+        text.push_str(&format!(" {group} ({})", print_labels(&matching.include)));
+    }
+    match (matching.fill_left, matching.fill_right) {
+        (Some(left), Some(right)) if left == right => {
+            text.push_str(&format!(" fill ({})", format_float(left)));
+        }
+        (left, right) => {
+            for (word, value) in [("fill_left", left), ("fill_right", right)] {
+                if let Some(value) = value {
+                    text.push_str(&format!(" {word} ({})", format_float(value)));
+                }
+            }
+        }
+    }
 }
 
-fn write_modifiers(
-    f: &mut fmt::Formatter<'_>,
-    at: Option<AtModifier>,
-    offset_ms: i64,
-) -> fmt::Result {
+fn duration(ms: i64, computed: Option<&DurationExpr>) -> String {
+    computed.map_or_else(|| format_duration_ms(ms), ToString::to_string)
+}
+
+fn write_subquery_suffix(f: &mut impl fmt::Write, subquery: &Subquery) -> fmt::Result {
+    write!(f, "[{}:", duration(subquery.range_ms, subquery.range_expr.as_deref()))?;
+    match (&subquery.step_expr, subquery.step_ms) {
+        (Some(computed), _) => write!(f, "{computed}")?,
+        (None, Some(step_ms)) => f.write_str(&format_duration_ms(step_ms))?,
+        (None, None) => {}
+    }
+    f.write_str("]")?;
+    write_at(f, subquery.at)?;
+    write_offset(f, subquery.offset_ms, subquery.offset_expr.as_deref())
+}
+
+fn write_at(f: &mut impl fmt::Write, at: Option<AtModifier>) -> fmt::Result {
     match at {
-        None => {}
-        Some(AtModifier::Start) => f.write_str(" @ start()")?,
-        Some(AtModifier::End) => f.write_str(" @ end()")?,
+        None => Ok(()),
+        Some(AtModifier::Start) => f.write_str(" @ start()"),
+        Some(AtModifier::End) => f.write_str(" @ end()"),
         Some(AtModifier::Time(ms)) => {
             let sign = if ms < 0 { "-" } else { "" };
             let ms = ms.unsigned_abs();
-            write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)?;
+            write!(f, " @ {sign}{}.{:03}", ms / 1000, ms % 1000)
         }
     }
-    if offset_ms != 0 {
-        write!(f, " offset {}", format_duration_ms(offset_ms))?;
+}
+
+fn write_extension(f: &mut impl fmt::Write, selector: &Selector) -> fmt::Result {
+    selector.extension.map_or(Ok(()), |extension| write!(f, " {}", extension.as_str()))
+}
+
+fn write_offset(f: &mut impl fmt::Write, ms: i64, computed: Option<&DurationExpr>) -> fmt::Result {
+    if ms == 0 && computed.is_none() {
+        return Ok(());
     }
-    Ok(())
+    write!(f, " offset {}", duration(ms, computed))
 }

@@ -1,13 +1,13 @@
-//! Functions of scalars and instant vectors: maths, calendar, `absent`, `histogram_quantile`.
+//! Functions of scalars and instant vectors: maths, calendar, `absent`.
 
+use model::Labels;
 use model::labels::METRIC_NAME;
-use model::{Labels, NativeHistogram};
-use rustc_hash::FxHashMap;
 
 use super::ast::{Call, Expr, ExprKind};
 use super::eval::Evaluator;
+use super::histograms;
 use crate::errors::EvalError;
-use crate::vector::{Column, Grid, absent, is_absent, note_quantiles};
+use crate::vector::{Column, Grid, absent, is_absent};
 
 type Result<T, E = EvalError> = std::result::Result<T, E>;
 
@@ -22,10 +22,11 @@ pub(super) fn scalar_call(
     Ok(match call.function.name {
         "time" => grid.times().map(seconds).collect(),
         "pi" => vec![std::f64::consts::PI; grid.count],
-        "start" => vec![seconds(query.start); grid.count],
-        "end" => vec![seconds(query.last()); grid.count],
-        "step" => vec![seconds(query.step); grid.count],
-        "range" => vec![seconds(query.last() - query.start); grid.count],
+        "start" => vec![seconds(query.grid.start); grid.count],
+        "end" => vec![seconds(query.end); grid.count],
+        "step" if query.end == query.grid.start => vec![0.0; grid.count],
+        "step" => vec![seconds(query.grid.step); grid.count],
+        "range" => vec![seconds(query.end - query.grid.start); grid.count],
         "max_of" | "min_of" => {
             let left = evaluator.scalar(&call.arguments[0], grid)?;
             let right = evaluator.scalar(&call.arguments[1], grid)?;
@@ -51,12 +52,12 @@ fn only_values(columns: &[Column], steps: usize) -> Vec<f64> {
 }
 
 /// Go's `math.Max`: NaN wins.
-fn go_max(a: f64, b: f64) -> f64 {
+pub(super) fn go_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }
 
 /// Go's `math.Min`: NaN wins.
-fn go_min(a: f64, b: f64) -> f64 {
+pub(super) fn go_min(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
 }
 
@@ -77,8 +78,7 @@ pub(super) fn call(
             return Ok(vec![Column::floats(Labels::empty(), false, values)]);
         }
         "absent" => return absent_call(evaluator, call, grid),
-        "histogram_quantile" => return histogram_quantile(evaluator, call, grid),
-        "histogram_fraction" => return histogram_fraction(evaluator, call, grid),
+        _ if name.starts_with("histogram_") => return histograms::call(evaluator, call, grid),
         "clamp" | "clamp_min" | "clamp_max" => return clamp(evaluator, call, grid),
         "round" => return round(evaluator, call, grid),
         _ => {}
@@ -97,9 +97,6 @@ pub(super) fn call(
             }
             Ok(columns)
         }
-        "histogram_count" => Ok(histograms(columns, |histogram| histogram.count)),
-        "histogram_sum" => Ok(histograms(columns, |histogram| histogram.sum)),
-        "histogram_avg" => Ok(histograms(columns, |histogram| histogram.sum / histogram.count)),
         _ => match maths(name) {
             Some(function) => Ok(map_floats(columns, |_, value| function(value))),
             None => Err(EvalError::NotSupported { what: format!("{expr}") }),
@@ -118,20 +115,6 @@ fn map_floats(columns: Vec<Column>, function: impl Fn(usize, f64) -> f64) -> Vec
         }
         column.histograms = Vec::new();
         column.drop_name = true;
-        if column.has_any() {
-            results.push(column);
-        }
-    }
-    results
-}
-
-fn histograms(columns: Vec<Column>, function: fn(&NativeHistogram) -> f64) -> Vec<Column> {
-    let mut results = Vec::new();
-    for column in columns {
-        let values: Vec<f64> = (0..column.values.len())
-            .map(|step| column.histogram(step).map_or(absent(), |histogram| function(histogram)))
-            .collect();
-        let column = Column::floats(column.labels, true, values);
         if column.has_any() {
             results.push(column);
         }
@@ -263,6 +246,14 @@ impl Civil {
     }
 }
 
+/// A moment as in `2009-11-10T23:00:00Z`.
+pub(super) fn format_rfc3339(ms: i64) -> String {
+    let Civil { year, month, day, second_of_day, .. } = Civil::at(ms / 1000);
+    let (hour, minute, second) =
+        (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 fn calendar(name: &str) -> Option<fn(&Civil) -> i64> {
     Some(match name {
         "year" => |c| c.year,
@@ -298,239 +289,4 @@ fn calendar_call(
             Ok(vec![Column::floats(Labels::empty(), false, values)])
         }
     }
-}
-
-/// Bounds and cumulative counts of a classic histogram.
-type Buckets = Vec<(f64, f64)>;
-
-/// Bucket columns that differ only in `le`, sorted by bound, with their other labels.
-type BucketGroup = (Labels, Vec<(f64, Column)>);
-
-/// Finds the classic histograms of a vector; native ones are left out with a remark.
-fn bucket_groups(
-    evaluator: &mut Evaluator<'_>,
-    argument: &Expr,
-    columns: Vec<Column>,
-    function: &str,
-) -> Vec<BucketGroup> {
-    let mut places: FxHashMap<Labels, usize> = FxHashMap::default();
-    let mut groups: Vec<BucketGroup> = Vec::new();
-    for mut column in columns {
-        evaluator.leave_out_histograms(argument, &mut column, function);
-        if !column.has_any() {
-            continue;
-        }
-        let le = column.labels.get_or_empty("le");
-        let Ok(bound) = le.parse::<f64>() else {
-            let of = of_metric(&column.labels);
-            let text =
-                format!("bucket label \"le\" is missing or has a malformed value of {le:?}{of}");
-            evaluator.notes.warn(argument.span, &text);
-            continue;
-        };
-        let labels = column.labels.without(&["le"]);
-        let place = *places.entry(labels).or_insert_with_key(|labels| {
-            groups.push((labels.clone(), Vec::new()));
-            groups.len() - 1
-        });
-        groups[place].1.push((bound, column));
-    }
-    for (_, members) in &mut groups {
-        members.sort_by(|a, b| a.0.total_cmp(&b.0));
-    }
-    groups
-}
-
-fn of_metric(labels: &Labels) -> String {
-    match labels.metric_name() {
-        "" => String::new(),
-        metric => format!(" for metric name {metric:?}"),
-    }
-}
-
-/// Computes one float from the buckets of each step that has any.
-fn over_buckets(
-    members: &[(f64, Column)],
-    steps: usize,
-    mut compute: impl FnMut(usize, &mut Buckets) -> f64,
-) -> Vec<f64> {
-    let mut buckets = Buckets::new();
-    let mut values = vec![absent(); steps];
-    for (step, value) in values.iter_mut().enumerate() {
-        buckets.clear();
-        let present = members.iter().filter(|(_, column)| !is_absent(column.values[step]));
-        buckets.extend(present.map(|(bound, column)| (*bound, column.values[step])));
-        if !buckets.is_empty() {
-            *value = compute(step, &mut buckets);
-        }
-    }
-    values
-}
-
-fn histogram_quantile(
-    evaluator: &mut Evaluator<'_>,
-    call: &Call,
-    grid: &Grid,
-) -> Result<Vec<Column>> {
-    let quantiles = evaluator.scalar(&call.arguments[0], grid)?;
-    let quantile_span = call.arguments[0].unwrap_parens().span;
-    let argument = call.arguments[1].unwrap_parens();
-    let columns = evaluator.vector(argument, grid)?;
-    note_quantiles(&quantiles, quantile_span, &mut evaluator.notes);
-    let mut results = Vec::new();
-    for (labels, members) in bucket_groups(evaluator, argument, columns, "histogram_quantile") {
-        evaluator.context.check()?;
-        let mut forced = false;
-        let values = over_buckets(&members, grid.count, |step, buckets| {
-            bucket_quantile(quantiles[step], buckets, &mut forced)
-        });
-        if forced {
-            let of = of_metric(&labels);
-            let text = format!(
-                "input to histogram_quantile needed to be fixed for monotonicity (see \
-                 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile\
-                 ){of}"
-            );
-            evaluator.notes.info(argument.span, &text);
-        }
-        results.push(Column::floats(labels, true, values));
-    }
-    Ok(results)
-}
-
-fn histogram_fraction(
-    evaluator: &mut Evaluator<'_>,
-    call: &Call,
-    grid: &Grid,
-) -> Result<Vec<Column>> {
-    let lower = evaluator.scalar(&call.arguments[0], grid)?;
-    let upper = evaluator.scalar(&call.arguments[1], grid)?;
-    let argument = call.arguments[2].unwrap_parens();
-    let columns = evaluator.vector(argument, grid)?;
-    let mut results = Vec::new();
-    for (labels, members) in bucket_groups(evaluator, argument, columns, "histogram_fraction") {
-        evaluator.context.check()?;
-        let values = over_buckets(&members, grid.count, |step, buckets| {
-            bucket_fraction(lower[step], upper[step], buckets)
-        });
-        results.push(Column::floats(labels, true, values));
-    }
-    Ok(results)
-}
-
-/// Joins buckets written as "1" and "1.0", which are one. `buckets` are sorted by bound.
-fn coalesce(buckets: &mut Buckets) {
-    buckets.dedup_by(|later, earlier| {
-        let same = later.0 == earlier.0;
-        if same {
-            earlier.1 += later.1;
-        }
-        same
-    });
-}
-
-/// The share of observations between two values, by linear interpolation inside the buckets they
-/// fall into (Prometheus `promql/quantile.go`).
-fn bucket_fraction(lower: f64, upper: f64, buckets: &mut Buckets) -> f64 {
-    if buckets.last().is_none_or(|(bound, _)| *bound != f64::INFINITY) {
-        return f64::NAN;
-    }
-    coalesce(buckets);
-    let count = buckets.last().map_or(0.0, |(_, count)| *count);
-    if count == 0.0 || lower.is_nan() || upper.is_nan() {
-        return f64::NAN;
-    }
-    if lower >= upper {
-        return 0.0;
-    }
-    (rank_of(upper, count, buckets) - rank_of(lower, count, buckets)) / count
-}
-
-/// How many observations are below `value`.
-fn rank_of(value: f64, count: f64, buckets: &Buckets) -> f64 {
-    // Where the first bound is positive, no observation is taken to be negative.
-    let mut start = if buckets[0].0 <= 0.0 { f64::NEG_INFINITY } else { 0.0 };
-    let mut below = 0.0;
-    for (end, cumulative) in buckets {
-        if start >= value {
-            break;
-        }
-        if *end > value {
-            // A bucket without a lower bound can not be interpolated: all of it counts.
-            below = if start == f64::NEG_INFINITY {
-                *cumulative
-            } else {
-                below + (cumulative - below) * (value - start) / (end - start)
-            };
-            break;
-        }
-        (start, below) = (*end, *cumulative);
-    }
-    below.min(count)
-}
-
-/// Two counts that differ less than this are equal but for rounding.
-const SMALL_DELTA: f64 = 1e-12;
-
-fn almost_equal(a: f64, b: f64) -> bool {
-    if a == b {
-        return true;
-    }
-    let sum = a.abs() + b.abs();
-    let difference = (a - b).abs();
-    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
-        return difference < SMALL_DELTA * f64::MIN_POSITIVE;
-    }
-    difference / sum.min(f64::MAX) < SMALL_DELTA
-}
-
-/// The quantile by linear interpolation inside the bucket (Prometheus `promql/quantile.go`).
-/// `buckets` are sorted by bound.
-fn bucket_quantile(q: f64, buckets: &mut Buckets, forced: &mut bool) -> f64 {
-    if q.is_nan() {
-        return f64::NAN;
-    }
-    if q < 0.0 {
-        return f64::NEG_INFINITY;
-    }
-    if q > 1.0 {
-        return f64::INFINITY;
-    }
-    if buckets.last().is_none_or(|(bound, _)| *bound != f64::INFINITY) {
-        return f64::NAN;
-    }
-    coalesce(buckets);
-    let mut previous = buckets[0].1;
-    for (_, count) in &mut buckets[1..] {
-        if *count == previous {
-            continue;
-        }
-        if almost_equal(previous, *count) {
-            *count = previous;
-        } else if *count < previous {
-            *count = previous;
-            *forced = true;
-        } else {
-            previous = *count;
-        }
-    }
-    let last = buckets.len() - 1;
-    let observations = buckets[last].1;
-    if buckets.len() < 2 || observations == 0.0 {
-        return f64::NAN;
-    }
-    let rank = q * observations;
-    // A NaN rank finds the last bucket, as in Go's binary search.
-    let found = buckets[..last].partition_point(|(_, count)| {
-        count.partial_cmp(&rank).is_none_or(std::cmp::Ordering::is_lt)
-    });
-    if found == last {
-        return buckets[last - 1].0;
-    }
-    if found == 0 && buckets[0].0 <= 0.0 {
-        return buckets[0].0;
-    }
-    let (end, count) = buckets[found];
-    let (start, below) = if found > 0 { buckets[found - 1] } else { (0.0, 0.0) };
-    start + (end - start) * ((rank - below) / (count - below))
 }

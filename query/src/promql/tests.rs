@@ -4,5 +4,9 @@
 mod conformance;
 mod deltas;
 mod evaluation;
+mod generate;
+mod histograms;
+mod language;
 mod parsing;
+mod printing;
 mod rollups;

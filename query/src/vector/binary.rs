@@ -1,14 +1,15 @@
-//! Binary operators between scalars and vectors, and how series of two vectors find each other.
-//!
-//! Matching is done once per pair of series: signatures are label sets, and only where one
-//! signature has several series does presence by step matter.
+//! Binary operators between scalars, and between the samples of vectors.
 
-use model::labels::METRIC_NAME;
+mod histograms;
+mod remarks;
+
 use model::{Labels, QueryContext};
-use rustc_hash::FxHashMap;
 
-use super::{Column, METADATA_LABELS, Notes, absent, is_absent, merge_same_labels};
-use crate::errors::{EvalError, Side, Span};
+use self::histograms::Sample;
+pub(super) use self::remarks::StepRemarks;
+use self::remarks::{Kind, Remark};
+use super::{Column, Notes, absent, is_absent};
+use crate::errors::{EvalError, Span};
 
 /// A binary operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +40,10 @@ pub enum BinaryOp {
     Ge,
     /// `<=`
     Le,
+    /// `</`: the observations of a histogram that are at most a number.
+    TrimUpper,
+    /// `>/`: the observations of a histogram that are more than a number.
+    TrimLower,
     /// `and`
     And,
     /// `or`
@@ -47,7 +52,7 @@ pub enum BinaryOp {
     Unless,
 }
 
-const SYMBOLS: [(BinaryOp, &str, u8); 16] = [
+const SYMBOLS: [(BinaryOp, &str, u8); 18] = [
     (BinaryOp::Or, "or", 1),
     (BinaryOp::And, "and", 2),
     (BinaryOp::Unless, "unless", 2),
@@ -57,6 +62,8 @@ const SYMBOLS: [(BinaryOp, &str, u8); 16] = [
     (BinaryOp::Lt, "<", 3),
     (BinaryOp::Ge, ">=", 3),
     (BinaryOp::Le, "<=", 3),
+    (BinaryOp::TrimUpper, "</", 3),
+    (BinaryOp::TrimLower, ">/", 3),
     (BinaryOp::Add, "+", 4),
     (BinaryOp::Sub, "-", 4),
     (BinaryOp::Mul, "*", 5),
@@ -84,7 +91,17 @@ impl BinaryOp {
 
     /// Whether it compares.
     pub fn is_comparison(self) -> bool {
-        self.precedence() == 3
+        self.precedence() == 3 && !self.is_trim()
+    }
+
+    /// Whether it trims a histogram.
+    pub fn is_trim(self) -> bool {
+        matches!(self, BinaryOp::TrimUpper | BinaryOp::TrimLower)
+    }
+
+    /// Whether results mean something else than the metric that went in.
+    pub(super) fn makes_another_metric(self) -> bool {
+        !self.is_comparison() && !self.is_trim() && !self.is_set()
     }
 
     /// Whether it works on sets of series instead of values.
@@ -108,64 +125,10 @@ impl BinaryOp {
             BinaryOp::Lt => (left, left < right),
             BinaryOp::Ge => (left, left >= right),
             BinaryOp::Le => (left, left <= right),
+            // Floats can not be trimmed.
+            BinaryOp::TrimUpper | BinaryOp::TrimLower => (absent(), false),
             BinaryOp::And | BinaryOp::Or | BinaryOp::Unless => (left, true),
         }
-    }
-}
-
-/// How many series of each side share a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Cardinality {
-    /// One and one.
-    #[default]
-    OneToOne,
-    /// `group_left`
-    ManyToOne,
-    /// `group_right`
-    OneToMany,
-}
-
-/// How series of two vectors find each other. The default is by all labels.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Matching {
-    /// Only by the listed labels (`on`), instead of by all others (`ignoring`).
-    pub on: bool,
-    /// The listed labels.
-    pub labels: Vec<String>,
-    /// Which side may have several.
-    pub cardinality: Cardinality,
-    /// Labels that are taken over from the other side.
-    pub include: Vec<String>,
-}
-
-impl Matching {
-    fn signature(&self, labels: &Labels) -> Labels {
-        let mut names: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        if self.on {
-            return labels.only(&names);
-        }
-        names.push(METRIC_NAME);
-        labels.without(&names)
-    }
-
-    /// The labels that an error names as the match group.
-    fn group(&self, labels: &Labels) -> Labels {
-        self.signature(labels)
-    }
-
-    fn result_labels(&self, op: BinaryOp, many: &Labels, one: &Labels) -> Labels {
-        let mut labels = many.clone();
-        if !op.is_comparison() {
-            labels = labels.without(&METADATA_LABELS);
-        }
-        let names: Vec<&str> = self.labels.iter().map(String::as_str).collect();
-        if self.cardinality == Cardinality::OneToOne {
-            labels = if self.on { labels.only(&names) } else { labels.without(&names) };
-        }
-        for name in &self.include {
-            labels = labels.with(name, one.get_or_empty(name));
-        }
-        labels
     }
 }
 
@@ -191,6 +154,9 @@ pub struct Operator {
     pub span: Span,
 }
 
+/// Two floats that are no use to the operator.
+const FLOATS: Remark = Remark::Types(Kind::Float, Kind::Float);
+
 /// Combines a vector with a scalar, which stands on the left if `scalar_left`.
 pub fn vector_scalar(
     operator: Operator,
@@ -200,10 +166,15 @@ pub fn vector_scalar(
     notes: &mut Notes,
     context: &QueryContext,
 ) -> Result<Vec<Column>, EvalError> {
-    let Operator { op, return_bool, span } = operator;
+    let Operator { op, return_bool, .. } = operator;
     let mut results = Vec::with_capacity(columns.len());
+    let mut remarks = StepRemarks::default();
     for mut column in columns {
         context.check()?;
+        if op.is_trim() {
+            let floats = column.values.iter().enumerate().filter(|(_, cell)| !is_absent(**cell));
+            floats.for_each(|(step, _)| remarks.set(step, FLOATS));
+        }
         for (cell, scalar) in column.values.iter_mut().zip(scalar) {
             if is_absent(*cell) {
                 continue;
@@ -218,232 +189,72 @@ pub fn vector_scalar(
                 (true, false, false) => absent(),
             };
         }
-        if column.histograms.iter().any(Option::is_some) {
-            let (left, right) =
-                if scalar_left { ("float", "histogram") } else { ("histogram", "float") };
-            note_types(notes, span, op, left, right);
+        for (step, (cell, scalar)) in column.histograms.iter_mut().zip(scalar).enumerate() {
+            let Some(histogram) = cell else { continue };
+            if let Err(remark) = histograms::scale(op, histogram, *scalar, scalar_left) {
+                remarks.set(step, remark);
+                *cell = None;
+            }
         }
-        column.histograms = Vec::new();
-        column.drop_name |= return_bool || !op.is_comparison();
+        column.drop_name |= return_bool || op.makes_another_metric();
         if column.has_any() {
             results.push(column);
         }
     }
+    remarks.note(operator, notes);
     Ok(results)
 }
 
-fn note_types(notes: &mut Notes, span: Span, op: BinaryOp, left: &str, right: &str) {
-    let symbol = op.as_str();
-    let scales = matches!(op, BinaryOp::Mul) || (op == BinaryOp::Div && right == "float");
-    let both = left == right && matches!(op, BinaryOp::Add | BinaryOp::Sub);
-    if scales && left != right || both {
-        let text = format!(
-            "operator {symbol:?} on native histograms is not supported yet: {left} {symbol} {right}"
-        );
-        notes.warn(span, &text);
-    } else {
-        let text = format!(
-            "incompatible sample types encountered for binary operator {symbol:?}: \
-             {left} {symbol} {right}"
-        );
-        notes.info(span, &text);
-    }
-}
-
-/// One result of [`vector_vector`] while it is built.
-struct Output {
-    column: Column,
-    matched: Vec<bool>,
-}
-
-/// Combines two vectors with an operator other than a set operator.
-pub fn vector_vector(
-    operator: Operator,
-    left: Vec<Column>,
-    right: Vec<Column>,
-    matching: &Matching,
-    steps: usize,
-    notes: &mut Notes,
-    context: &QueryContext,
-) -> Result<Vec<Column>, EvalError> {
-    let swapped = matching.cardinality == Cardinality::OneToMany;
-    let (many, one) = if swapped { (right, left) } else { (left, right) };
-    let mut one_by_signature: FxHashMap<Labels, Vec<usize>> = FxHashMap::default();
-    for (index, column) in one.iter().enumerate() {
-        one_by_signature.entry(matching.signature(&column.labels)).or_default().push(index);
-    }
-    refuse_many_to_many(&many, &one, &one_by_signature, matching, swapped, steps)?;
-
-    let mut outputs: Vec<Output> = Vec::new();
-    let mut places: FxHashMap<(Labels, Labels), usize> = FxHashMap::default();
-    let mut matched_once: FxHashMap<Labels, Vec<bool>> = FxHashMap::default();
-    let one_to_one = matching.cardinality == Cardinality::OneToOne;
-    for many_column in &many {
-        context.check()?;
-        let signature = matching.signature(&many_column.labels);
-        let Some(partners) = one_by_signature.get(&signature) else { continue };
-        for partner in partners {
-            let one_column = &one[*partner];
-            let (mut column, matched) =
-                combine(operator, many_column, one_column, swapped, steps, notes);
-            if one_to_one {
-                let seen =
-                    matched_once.entry(signature.clone()).or_insert_with(|| vec![false; steps]);
-                mark(seen, &matched).map_err(|()| EvalError::ManyToOneNotExplicit)?;
-            }
-            column.labels =
-                matching.result_labels(operator.op, &many_column.labels, &one_column.labels);
-            column.drop_name =
-                operator.return_bool || (operator.op.is_comparison() && many_column.drop_name);
-            let key = (signature.clone(), column.labels.clone());
-            match places.get(&key) {
-                None => {
-                    places.insert(key, outputs.len());
-                    outputs.push(Output { column, matched });
-                }
-                Some(place) => {
-                    let output = &mut outputs[*place];
-                    mark(&mut output.matched, &matched)
-                        .map_err(|()| EvalError::GroupingNotUnique)?;
-                    output.column.merge(column)?;
-                }
-            }
-        }
-    }
-    let columns = outputs.into_iter().map(|output| output.column).filter(Column::has_any);
-    merge_same_labels(columns.collect())
-}
-
-/// Adds `matched` to `seen`; fails where both are set.
-fn mark(seen: &mut [bool], matched: &[bool]) -> Result<(), ()> {
-    for (seen, matched) in seen.iter_mut().zip(matched) {
-        if *seen && *matched {
-            return Err(());
-        }
-        *seen |= *matched;
-    }
-    Ok(())
-}
-
-fn combine(
+/// Combines two series that found each other. Answers also where both had samples that could be
+/// combined. The result has no labels yet.
+pub(super) fn combine(
     operator: Operator,
     many: &Column,
     one: &Column,
     swapped: bool,
     steps: usize,
-    notes: &mut Notes,
+    remarks: &mut StepRemarks,
 ) -> (Column, Vec<bool>) {
-    let Operator { op, return_bool, span } = operator;
-    let mut values = vec![absent(); steps];
+    let Operator { op, return_bool, .. } = operator;
+    let (left, right) = if swapped { (one, many) } else { (many, one) };
+    let mut column = Column::floats(Labels::empty(), false, vec![absent(); steps]);
     let mut matched = vec![false; steps];
-    let mut histograms = Vec::new();
-    for step in 0..steps {
-        let (many_value, one_value) = (many.values[step], one.values[step]);
-        if is_absent(many_value) || is_absent(one_value) {
-            if let (Some(many), Some(one)) = (many.histogram(step), one.histogram(step))
-                && matches!(op, BinaryOp::Eq | BinaryOp::Ne)
-            {
-                matched[step] = true;
-                let keep = (many == one) == (op == BinaryOp::Eq);
-                if return_bool {
-                    values[step] = f64::from(u8::from(keep));
-                } else if keep {
-                    histograms.resize(steps, None);
-                    histograms[step] = Some(if swapped { one.clone() } else { many.clone() });
-                }
+    let is_trim = op.is_trim();
+    let has_histograms = !(left.histograms.is_empty() && right.histograms.is_empty());
+    let pairs = left.values.iter().zip(&right.values).zip(&mut matched).enumerate();
+    for (step, ((left_value, right_value), matched)) in pairs {
+        let (left_value, right_value) = (*left_value, *right_value);
+        if is_absent(left_value) || is_absent(right_value) {
+            if !has_histograms {
                 continue;
             }
-            if many.has(step) && one.has(step) {
-                let kind = |value| if is_absent(value) { "histogram" } else { "float" };
-                let (mut left, mut right) = (kind(many_value), kind(one_value));
-                if swapped {
-                    std::mem::swap(&mut left, &mut right);
-                }
-                note_types(notes, span, op, left, right);
+            let samples = (Sample::of(left, step), Sample::of(right, step));
+            let (Some(left), Some(right)) = samples else { continue };
+            let (result, remark) = histograms::combine(op, left, right);
+            if let Some(remark) = remark {
+                remarks.set(step, remark);
+            }
+            let Some((histogram, keep)) = result else { continue };
+            *matched = true;
+            if return_bool {
+                column.values[step] = f64::from(u8::from(keep));
+            } else if keep {
+                column.histograms.resize(steps, None);
+                column.histograms[step] = Some(histogram);
             }
             continue;
         }
-        matched[step] = true;
-        let (left, right) = if swapped { (one_value, many_value) } else { (many_value, one_value) };
-        let (value, keep) = op.apply(left, right);
+        if is_trim {
+            remarks.set(step, FLOATS);
+            continue;
+        }
+        *matched = true;
+        let (value, keep) = op.apply(left_value, right_value);
         if return_bool {
-            values[step] = f64::from(u8::from(keep));
+            column.values[step] = f64::from(u8::from(keep));
         } else if keep {
-            values[step] = value;
+            column.values[step] = value;
         }
     }
-    let column = Column { labels: Labels::empty(), drop_name: false, values, histograms };
     (column, matched)
-}
-
-/// Fails where the side that must be unique has two series of one signature at a step at which
-/// the other side has anything at all.
-fn refuse_many_to_many(
-    many: &[Column],
-    one: &[Column],
-    one_by_signature: &FxHashMap<Labels, Vec<usize>>,
-    matching: &Matching,
-    swapped: bool,
-    steps: usize,
-) -> Result<(), EvalError> {
-    for indexes in one_by_signature.values().filter(|indexes| indexes.len() > 1) {
-        for step in 0..steps {
-            let mut present = indexes.iter().filter(|index| one[**index].has(step));
-            let (Some(first), Some(second)) = (present.next(), present.next()) else { continue };
-            if !many.iter().any(|column| column.has(step)) {
-                continue;
-            }
-            let (first, second) = (&one[*first].labels, &one[*second].labels);
-            let (first, second) = if first.to_string() > second.to_string() {
-                (second, first)
-            } else {
-                (first, second)
-            };
-            return Err(EvalError::ManyToMany {
-                group: matching.group(first),
-                side: if swapped { Side::Left } else { Side::Right },
-                first: first.clone(),
-                second: second.clone(),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// `and`, `or`, `unless`.
-pub fn set_operator(
-    op: BinaryOp,
-    mut left: Vec<Column>,
-    mut right: Vec<Column>,
-    matching: &Matching,
-    steps: usize,
-    context: &QueryContext,
-) -> Result<Vec<Column>, EvalError> {
-    let by = if op == BinaryOp::Or { &left } else { &right };
-    let mut present: FxHashMap<Labels, Vec<bool>> = FxHashMap::default();
-    for column in by {
-        context.check()?;
-        let cells =
-            present.entry(matching.signature(&column.labels)).or_insert_with(|| vec![false; steps]);
-        for (step, cell) in cells.iter_mut().enumerate() {
-            *cell |= column.has(step);
-        }
-    }
-    let filtered = if op == BinaryOp::Or { &mut right } else { &mut left };
-    for column in filtered.iter_mut() {
-        context.check()?;
-        let cells = present.get(&matching.signature(&column.labels));
-        for step in 0..steps {
-            let matched = cells.is_some_and(|cells| cells[step]);
-            if matched != (op == BinaryOp::And) {
-                column.clear(step);
-            }
-        }
-    }
-    filtered.retain(Column::has_any);
-    if op != BinaryOp::Or {
-        return Ok(left);
-    }
-    left.extend(right);
-    merge_same_labels(left)
 }

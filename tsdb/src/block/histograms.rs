@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use disk::Result;
 use disk::codec::{put_f64, put_i64, put_u64};
-use model::sample::NativeHistogram;
+use model::sample::{NativeHistogram, ResetHint};
 
 use super::chunks::{ChunkWriter, Section};
 use super::fields::Fields;
@@ -20,7 +20,7 @@ const COUNT_IS_SUM: u8 = 1;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Layout {
     schema: i32,
-    is_gauge: bool,
+    reset_hint: ResetHint,
     zero_threshold: f64,
     positive: Vec<i32>,
     negative: Vec<i32>,
@@ -30,7 +30,7 @@ pub(super) struct Layout {
 impl Layout {
     pub(super) fn put(histogram: &NativeHistogram, record: &mut Vec<u8>) {
         put_i64(record, i64::from(histogram.schema));
-        record.push(u8::from(histogram.is_gauge));
+        record.push(histogram.reset_hint.to_byte());
         put_f64(record, histogram.zero_threshold);
         for buckets in [&histogram.positive, &histogram.negative] {
             put_u64(record, buckets.len() as u64);
@@ -50,7 +50,7 @@ impl Layout {
         };
         let schema = fields.i64()?;
         let schema = narrow(fields, schema)?;
-        let is_gauge = fields.u8()? != 0;
+        let reset_hint = ResetHint::from_byte(fields.u8()?);
         let zero_threshold = fields.f64()?;
         let mut sides = [Vec::new(), Vec::new()];
         for side in &mut sides {
@@ -65,7 +65,7 @@ impl Layout {
             bounds.push(fields.f64()?);
         }
         let [positive, negative] = sides;
-        Ok(Layout { schema, is_gauge, zero_threshold, positive, negative, bounds })
+        Ok(Layout { schema, reset_hint, zero_threshold, positive, negative, bounds })
     }
 
     fn rows(&self) -> usize {
@@ -80,7 +80,7 @@ fn has_same_layout(a: &NativeHistogram, b: &NativeHistogram) -> bool {
     };
     let bits = |a: &[f64]| a.iter().map(|bound| bound.to_bits()).collect::<Vec<_>>();
     a.schema == b.schema
-        && a.is_gauge == b.is_gauge
+        && a.reset_hint == b.reset_hint
         && a.zero_threshold.to_bits() == b.zero_threshold.to_bits()
         && indexes(&a.positive, &b.positive)
         && indexes(&a.negative, &b.negative)
@@ -182,7 +182,7 @@ pub(super) fn decode(
                 positive: buckets(&layout.positive, 3),
                 negative: buckets(&layout.negative, 3 + layout.positive.len()),
                 custom_bounds: layout.bounds.clone(),
-                is_gauge: layout.is_gauge,
+                reset_hint: layout.reset_hint,
             };
             if is_sum {
                 histogram.count = sum_of_buckets(&histogram);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use disk::codec::{CodecError, Reader, put_f64, put_i64, put_u64};
 use model::TimestampMs;
-use model::sample::NativeHistogram;
+use model::sample::{NativeHistogram, ResetHint};
 
 use crate::columns::HistogramSample;
 
@@ -92,7 +92,7 @@ fn has_same_buckets(a: &NativeHistogram, b: &NativeHistogram) -> bool {
     };
     a.schema == b.schema
         && a.zero_threshold.to_bits() == b.zero_threshold.to_bits()
-        && a.is_gauge == b.is_gauge
+        && a.reset_hint == b.reset_hint
         && indexes(&a.positive, &b.positive)
         && indexes(&a.negative, &b.negative)
         && a.custom_bounds.len() == b.custom_bounds.len()
@@ -160,7 +160,7 @@ fn decode(bytes: &[u8], count: u32) -> Result<Vec<HistogramSample>, CodecError> 
 /// A whole histogram, bit for bit.
 pub(crate) fn put_histogram(buffer: &mut Vec<u8>, histogram: &NativeHistogram) {
     put_i64(buffer, i64::from(histogram.schema));
-    buffer.push(u8::from(histogram.is_gauge));
+    buffer.push(histogram.reset_hint.to_byte());
     for value in [histogram.zero_threshold, histogram.zero_count, histogram.count, histogram.sum] {
         put_f64(buffer, value);
     }
@@ -181,7 +181,7 @@ pub(crate) fn put_histogram(buffer: &mut Vec<u8>, histogram: &NativeHistogram) {
 pub(crate) fn histogram(reader: &mut Reader<'_>) -> Result<NativeHistogram, CodecError> {
     let mut histogram = NativeHistogram {
         schema: reader.i64()? as i32,
-        is_gauge: reader.u8()? != 0,
+        reset_hint: ResetHint::from_byte(reader.u8()?),
         zero_threshold: reader.f64()?,
         zero_count: reader.f64()?,
         count: reader.f64()?,
@@ -208,13 +208,13 @@ mod tests {
     fn a_histogram() -> impl Strategy<Value = NativeHistogram> {
         let count = prop_oneof![(0u32..50).prop_map(f64::from), any::<f64>()];
         let buckets = prop::collection::vec((0i32..3, count.clone()), 0..3);
-        (0i32..2, count, any::<f64>(), buckets, any::<bool>()).prop_map(
-            |(schema, count, sum, positive, is_gauge)| NativeHistogram {
+        (0i32..2, count, any::<f64>(), buckets, 0u8..4).prop_map(
+            |(schema, count, sum, positive, hint)| NativeHistogram {
                 schema,
                 count,
                 sum,
                 positive,
-                is_gauge,
+                reset_hint: ResetHint::from_byte(hint),
                 ..Default::default()
             },
         )

@@ -1,7 +1,7 @@
 //! Points with more than one value: histograms, exponential histograms, summaries.
 
 use model::TimestampMs;
-use model::sample::{NativeHistogram, SeriesId, stale_nan};
+use model::sample::{NativeHistogram, ResetHint, SeriesId, stale_nan};
 use model::write::HistogramPoint;
 use proto::otlp::{BucketsRef, ExponentialPointRef, HistogramPointRef, SummaryPointRef};
 
@@ -209,7 +209,13 @@ impl Mapper<'_> {
             let delta = Delta { series, start, at, value: &histogram };
             (start, histogram) = self.door.sums.add_histogram(delta, self.door.now)?;
         }
-        histogram.is_gauge = metric.is_kept_delta(self.door.translation);
+        // Prometheus marks deltas like this too. Of cumulative histograms it says nothing, since
+        // its detection of resets is not that of OpenTelemetry.
+        histogram.reset_hint = if metric.is_kept_delta(self.door.translation) {
+            ResetHint::Gauge
+        } else {
+            ResetHint::Unknown
+        };
         self.batch.histograms.push(HistogramPoint { series, at, start, histogram });
         Ok(())
     }

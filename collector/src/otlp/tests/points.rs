@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::labels::{DELTA, TEMPORALITY};
-use model::sample::{MetricKind, is_stale};
+use model::sample::{MetricKind, ResetHint, is_stale};
 use proto::generated::opentelemetry::proto::metrics::v1::exponential_histogram_data_point::Buckets;
 use proto::generated::opentelemetry::proto::metrics::v1::{
     Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Histogram, HistogramDataPoint,
@@ -51,7 +51,7 @@ fn explicit_bounds_become_custom_buckets_where_that_is_wanted() {
     let point = &mapped.batch.histograms[0];
     assert_eq!((point.at, point.start), (NOW, NOW.plus_ms(-10_000)));
     let h = &point.histogram;
-    assert_eq!((h.schema, h.count, h.sum, h.is_gauge), (-53, 6.0, 9.5, false));
+    assert_eq!((h.schema, h.count, h.sum, h.reset_hint), (-53, 6.0, 9.5, ResetHint::Unknown));
     assert_eq!(
         (h.custom_bounds.as_slice(), h.positive.as_slice()),
         (&[0.005, 10.0][..], &[(0, 1.0), (2, 5.0)][..])
@@ -235,7 +235,7 @@ fn histograms_of_deltas_are_kept_too() {
         ..Default::default()
     };
     let mapped = map(vec![exponential(native, 1)]);
-    assert!(mapped.batch.histograms[0].histogram.is_gauge);
+    assert_eq!(mapped.batch.histograms[0].histogram.reset_hint, ResetHint::Gauge);
     let id = mapped.batch.histograms[0].series.0 as usize;
     assert_eq!(mapped.memory.series.lock()[id].get(TEMPORALITY), Some(DELTA));
 }
@@ -299,7 +299,7 @@ fn histograms_of_deltas_are_added_up_as_well() {
     shelf.map(&metrics(vec![exponential(native(NOW_NS), 1)]));
     let (batch, ..) = shelf.map(&metrics(vec![exponential(native(NOW_NS + 5_000_000), 1)]));
     let sum = &batch.histograms[0].histogram;
-    assert_eq!((sum.count, sum.sum, sum.is_gauge), (4.0, 6.0, false));
+    assert_eq!((sum.count, sum.sum, sum.reset_hint), (4.0, 6.0, ResetHint::Unknown));
     assert_eq!(sum.positive, [(1, 4.0)]);
 }
 

@@ -1,7 +1,7 @@
 //! Native histograms: what the wire says and what is stored.
 
 use axum::http::StatusCode;
-use model::sample::{NativeHistogram, STALE_NAN_BITS, is_stale};
+use model::sample::{NativeHistogram, ResetHint, STALE_NAN_BITS, is_stale};
 use proto::remote_write::messages::{BucketSpan, Count, Histogram, ZeroCount};
 
 use super::requests::*;
@@ -58,14 +58,15 @@ async fn float_histograms_have_counts_as_they_are() {
     };
     let stored = store(float).await.unwrap();
     assert_eq!(stored.positive, [(0, 1.5), (1, 2.0)]);
-    assert_eq!((stored.count, stored.zero_count, stored.is_gauge), (4.0, 0.5, true));
+    assert_eq!((stored.count, stored.zero_count, stored.reset_hint), (4.0, 0.5, ResetHint::Gauge));
 }
 
 #[tokio::test]
-async fn only_the_hint_of_a_gauge_makes_a_gauge() {
-    for (hint, is_gauge) in [(0, false), (1, false), (2, false), (3, true)] {
+async fn hints_of_resets_are_kept_but_not_that_there_was_none() {
+    use ResetHint::{Gauge, Reset, Unknown};
+    for (hint, expected) in [(0, Unknown), (1, Reset), (2, Unknown), (3, Gauge), (9, Unknown)] {
         let stored = store(Histogram { reset_hint: hint, ..histogram() }).await.unwrap();
-        assert_eq!(stored.is_gauge, is_gauge);
+        assert_eq!(stored.reset_hint, expected);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use model::labels::METRIC_NAME;
 use model::sample::{is_stale, stale_nan};
-use model::{Labels, MatchOp, NativeHistogram};
+use model::{Labels, MatchOp, NativeHistogram, ResetHint};
 
 use crate::promql::parser::parse_series_selector;
 use crate::text::{parse_duration_ms, parse_number};
@@ -16,8 +16,8 @@ pub(super) enum Item {
     Missing,
     /// A float, perhaps a staleness marker.
     Float(f64),
-    /// A native histogram.
-    Histogram(NativeHistogram),
+    /// A native histogram, and the reset hint if it is to be compared.
+    Histogram(NativeHistogram, Option<ResetHint>),
 }
 
 /// Reads the labels at the start of a line; the rest follows.
@@ -109,56 +109,41 @@ fn floats(word: &str, items: &mut Vec<Item>) -> Check<()> {
 fn histograms(word: &str, items: &mut Vec<Item>) -> Check<()> {
     let bad = || format!("bad histogram {word:?}");
     let end = word.find("}}").ok_or_else(bad)? + 2;
-    let mut value = histogram(&word[..end])?;
+    let (mut value, hint) = histogram(&word[..end])?;
     let rest = &word[end..];
     if rest.is_empty() {
-        items.push(Item::Histogram(value));
+        items.push(Item::Histogram(value, hint));
         return Ok(());
     }
     let (body, count) = rest.rsplit_once('x').ok_or_else(bad)?;
     let count: usize = count.parse().map_err(|_| bad())?;
-    let sign = match body.as_bytes().first() {
-        None => 0.0,
-        Some(b'+') => 1.0,
-        Some(b'-') => -1.0,
+    let step = match body.split_at_checked(1) {
+        None => {
+            items.extend(std::iter::repeat_n(Item::Histogram(value, hint), count + 1));
+            return Ok(());
+        }
+        Some(("+", step)) => (histogram(step)?, true),
+        Some(("-", step)) => (histogram(step)?, false),
         Some(_) => return Err(bad()),
     };
-    let step = if sign == 0.0 { NativeHistogram::default() } else { histogram(&body[1..])? };
+    let ((step, hint), is_growing) = step;
     for i in 0..=count {
-        items.push(Item::Histogram(value.clone()));
-        if sign != 0.0 && i < count {
-            value = add(&value, &step, sign)?;
+        items.push(Item::Histogram(value.clone(), hint));
+        if i < count {
+            let combine =
+                if is_growing { crate::histogram::add } else { crate::histogram::subtract };
+            combine(&mut value, &step).map_err(|_| bad())?;
         }
     }
     Ok(())
 }
 
-fn add(base: &NativeHistogram, step: &NativeHistogram, sign: f64) -> Check<NativeHistogram> {
-    if base.schema != step.schema && !(step.positive.is_empty() && step.negative.is_empty()) {
-        return Err("histograms of different schemas can not be added in a script yet".into());
-    }
-    let mut sum = base.clone();
-    sum.count += sign * step.count;
-    sum.sum += sign * step.sum;
-    sum.zero_count += sign * step.zero_count;
-    sum.zero_threshold = sum.zero_threshold.max(step.zero_threshold);
-    for (mine, theirs) in [(&mut sum.positive, &step.positive), (&mut sum.negative, &step.negative)]
-    {
-        for (index, count) in theirs {
-            match mine.iter_mut().find(|(other, _)| other == index) {
-                Some((_, value)) => *value += sign * count,
-                None => mine.push((*index, sign * count)),
-            }
-        }
-        mine.sort_by_key(|(index, _)| *index);
-    }
-    Ok(sum)
-}
-
-fn histogram(text: &str) -> Check<NativeHistogram> {
+/// A histogram, and its reset hint if that is stated.
+fn histogram(text: &str) -> Check<(NativeHistogram, Option<ResetHint>)> {
     let bad = || format!("bad histogram {text:?}");
     let body = text.strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).ok_or_else(bad)?;
     let mut histogram = NativeHistogram::default();
+    let mut hint = None;
     let (mut positive, mut negative) = (Vec::new(), Vec::new());
     let (mut offset, mut negative_offset) = (0, 0);
     let mut rest = body.trim();
@@ -185,14 +170,25 @@ fn histogram(text: &str) -> Check<NativeHistogram> {
             "offset" => offset = number()? as i32,
             "n_offset" => negative_offset = number()? as i32,
             "custom_values" => histogram.custom_bounds = list()?,
-            "counter_reset_hint" => histogram.is_gauge = value == "gauge",
+            "counter_reset_hint" => hint = Some(reset_hint(value).ok_or_else(bad)?),
             _ => return Err(bad()),
         }
     }
     let indexed = |counts: Vec<f64>, offset: i32| (offset..).zip(counts).collect();
     histogram.positive = indexed(positive, offset);
     histogram.negative = indexed(negative, negative_offset);
-    Ok(histogram)
+    histogram.reset_hint = hint.unwrap_or_default();
+    Ok((histogram, hint))
+}
+
+fn reset_hint(text: &str) -> Option<ResetHint> {
+    Some(match text {
+        "unknown" => ResetHint::Unknown,
+        "reset" => ResetHint::Reset,
+        "not_reset" => ResetHint::NotReset,
+        "gauge" => ResetHint::Gauge,
+        _ => return None,
+    })
 }
 
 /// Reads start times relative to their samples.

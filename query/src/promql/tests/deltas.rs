@@ -1,7 +1,7 @@
 //! Series whose samples are deltas: what the counter functions make of them, against the most obvious
 //! way to compute it.
 
-use model::{Labels, NativeHistogram, QueryContext, TimestampMs};
+use model::{Labels, NativeHistogram, QueryContext, ResetHint, TimestampMs};
 use proptest::prelude::*;
 
 use crate::promql::memory::MemorySeries;
@@ -107,7 +107,7 @@ fn histogram(schema: i32, positive: &[(i32, f64)]) -> NativeHistogram {
         count: positive.iter().map(|(_, count)| count).sum(),
         sum: 1.5,
         positive: positive.to_vec(),
-        is_gauge: true,
+        reset_hint: ResetHint::Gauge,
         ..Default::default()
     }
 }
@@ -127,7 +127,7 @@ fn native_histograms_add_up_at_the_coarsest_schema() {
     store.push_histogram(
         &labels,
         30_000,
-        NativeHistogram { zero_threshold: 0.5, ..histogram(0, &[(1, 1.0)]) },
+        NativeHistogram { schema: -53, ..histogram(0, &[(1, 1.0)]) },
     );
     check(&store, "increase(d_total[1m])", 30_000, &[]);
 }

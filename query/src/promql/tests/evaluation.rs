@@ -49,17 +49,23 @@ fn a_canceled_query_stops() {
 }
 
 #[test]
-fn native_histograms_are_returned_and_never_dropped_in_silence() {
+fn native_histograms_are_values_and_never_dropped_in_silence() {
     let mut store = MemorySeries::new();
     let histogram = NativeHistogram { count: 3.0, sum: 5.0, ..Default::default() };
     store.push_histogram(&labels(&[("__name__", "h")]), 0, histogram.clone());
     let Value::Vector(samples) = instant(&store, "h", 1000).value else { panic!() };
     assert_eq!(samples[0].value, SampleValue::Histogram(Arc::new(histogram)));
-    for text in ["sum(h)", "-h", "histogram_quantile(0.5, h)", "sum_over_time(h[5m])", "h * 2"] {
+    for (text, count) in
+        [("sum(h)", 3.0), ("-h", -3.0), ("sum_over_time(h[5m])", 3.0), ("h * 2", 6.0)]
+    {
+        let Value::Vector(samples) = instant(&store, text, 1000).value else { panic!() };
+        let SampleValue::Histogram(found) = &samples[0].value else { panic!("{text}") };
+        assert_eq!(found.count, count, "{text}");
+    }
+    for text in ["max(h)", "h + 1", "1 </ h"] {
         let evaluation = instant(&store, text, 1000);
         assert_eq!(evaluation.value, Value::Vector(Vec::new()), "{text}");
-        let remark = evaluation.warnings.concat();
-        assert!(remark.contains("not supported yet"), "{text}: {remark}");
+        assert_eq!(evaluation.infos.len(), 1, "{text}");
     }
 }
 
@@ -146,7 +152,7 @@ fn store() -> impl Strategy<Value = MemorySeries> {
     })
 }
 
-const QUERIES: [&str; 16] = [
+const QUERIES: [&str; 24] = [
     "a_total",
     "rate(a_total[1m])",
     "sum by (x) (increase(a_total[45s])) / on (x) group_left () b_total",
@@ -163,6 +169,14 @@ const QUERIES: [&str; 16] = [
     "deriv(a_total[2m]) * scalar(b_total{x=\"0\"})",
     "last_over_time(a_total[20s])",
     "changes(a_total[1m]) + resets(a_total[1m]) + time() - timestamp(a_total)",
+    "rate(a_total[1m] anchored) + changes(a_total[45s] anchored)",
+    "increase(a_total[1m] smoothed) / delta(a_total[2m] smoothed offset 10s)",
+    "a_total smoothed",
+    "resets(a_total[2m] anchored)",
+    "a_total + on (x) fill (7) b_total",
+    "a_total > bool fill_left (3) (b_total @ 60)",
+    "limit_ratio(0.5, a_total) or limitk(1, b_total)",
+    "max_over_time(a_total[2 * 30s]) - sum_over_time(b_total[1h / 60:min_of(15s, 1m)])",
 ];
 
 proptest! {

@@ -49,7 +49,7 @@ impl SeriesSource for Raw<'_> {
         self.0.exemplars(matchers, range, context)
     }
 
-    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
+    fn metadata(&self) -> model::Result<Vec<(String, MetricMetadata)>> {
         self.0.metadata()
     }
 }

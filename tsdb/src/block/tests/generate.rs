@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::TimestampMs;
 use model::labels::Labels;
 use model::read::RangeMs;
-use model::sample::{Exemplar, NativeHistogram, STALE_NAN_BITS};
+use model::sample::{Exemplar, NativeHistogram, ResetHint, STALE_NAN_BITS};
 use model::{MatchOp, Matcher};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -118,28 +118,26 @@ fn histograms() -> BoxedStrategy<Vec<HistogramSample>> {
         buckets(),
         buckets(),
         prop::collection::vec(value(), 0..2),
-        any::<(bool, bool)>(),
+        (0u8..4, any::<bool>()),
     )
-        .prop_map(
-            |(schema, numbers, positive, negative, custom_bounds, (is_gauge, adds_up))| {
-                let mut histogram = NativeHistogram {
-                    schema,
-                    zero_threshold: numbers[0],
-                    zero_count: numbers[1],
-                    count: numbers[2],
-                    sum: numbers[3],
-                    positive: positive.into_iter().collect(),
-                    negative: negative.into_iter().collect(),
-                    custom_bounds,
-                    is_gauge,
-                };
-                if adds_up {
-                    let counts = histogram.positive.iter().chain(&histogram.negative);
-                    histogram.count = histogram.zero_count + counts.map(|(_, n)| n).sum::<f64>();
-                }
-                Arc::new(histogram)
-            },
-        );
+        .prop_map(|(schema, numbers, positive, negative, custom_bounds, (hint, adds_up))| {
+            let mut histogram = NativeHistogram {
+                schema,
+                zero_threshold: numbers[0],
+                zero_count: numbers[1],
+                count: numbers[2],
+                sum: numbers[3],
+                positive: positive.into_iter().collect(),
+                negative: negative.into_iter().collect(),
+                custom_bounds,
+                reset_hint: ResetHint::from_byte(hint),
+            };
+            if adds_up {
+                let counts = histogram.positive.iter().chain(&histogram.negative);
+                histogram.count = histogram.zero_count + counts.map(|(_, n)| n).sum::<f64>();
+            }
+            Arc::new(histogram)
+        });
     let shapes = prop::collection::vec((histogram, 1usize..6, start()), 0..4);
     (times(), shapes)
         .prop_map(|(times, shapes)| {
