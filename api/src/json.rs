@@ -5,18 +5,78 @@
 //! order is fixed too.
 
 use std::fmt::Write;
+use std::time::Duration;
 
+use axum::body::Bytes;
 use model::Labels;
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use tokio::sync::{mpsc, oneshot};
 
 /// JSON text under construction. The caller keeps the brackets balanced.
 #[derive(Debug, Default)]
-pub(crate) struct Json(String);
+pub(crate) struct Json(String, Option<Sink>);
+
+/// Where a long text goes while it is written.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    runtime: tokio::runtime::Handle,
+    /// Told that there is a first chunk.
+    first: Option<oneshot::Sender<()>>,
+    chunks: mpsc::Sender<Bytes>,
+    is_gone: bool,
+}
+
+/// A text is handed over in pieces of about this size.
+const CHUNK_BYTES: usize = 64 << 10;
+/// A client that takes no chunk for so long has gone.
+const STALL_MAX: Duration = Duration::from_secs(60);
+
+impl Sink {
+    /// Sends to `chunks`, and tells `first` of the first one.
+    pub(crate) fn new(
+        runtime: tokio::runtime::Handle,
+        first: oneshot::Sender<()>,
+        chunks: mpsc::Sender<Bytes>,
+    ) -> Self {
+        Sink { runtime, first: Some(first), chunks, is_gone: false }
+    }
+
+    fn send(&mut self, text: String) {
+        if let Some(first) = self.first.take() {
+            self.is_gone |= first.send(()).is_err();
+        }
+        if !self.is_gone {
+            let sent = tokio::time::timeout(STALL_MAX, self.chunks.send(text.into()));
+            self.is_gone = !matches!(self.runtime.block_on(sent), Ok(Ok(())));
+        }
+    }
+}
 
 impl Json {
     /// An empty text.
     pub(crate) fn new() -> Self {
-        Json(String::with_capacity(256))
+        Json(String::with_capacity(256), None)
+    }
+
+    /// An empty text that goes to `sink` whenever it is long.
+    pub(crate) fn with_sink(sink: Sink) -> Self {
+        Json(String::with_capacity(256), Some(sink))
+    }
+
+    /// Hands over what is written, if it is long and there is somebody to take it. Waits while too
+    /// much is not taken yet.
+    pub(crate) fn flush(&mut self) {
+        if self.0.len() >= CHUNK_BYTES
+            && let Some(sink) = &mut self.1
+        {
+            let rest = String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+            sink.send(std::mem::replace(&mut self.0, rest));
+        }
+    }
+
+    /// Whether nobody reads on, so that the rest need not be written.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.1.as_ref().is_some_and(|sink| sink.is_gone)
     }
 
     /// Appends text that is JSON already.
@@ -83,6 +143,10 @@ impl Json {
         for (i, item) in items.into_iter().enumerate() {
             self.comma(i);
             write(self, item);
+            self.flush();
+            if self.is_abandoned() {
+                break;
+            }
         }
         self.0.push(']');
     }
@@ -168,10 +232,29 @@ impl Json {
             self.0.push('-');
         }
         let magnitude = ms.unsigned_abs();
-        self.raw_fmt(format_args!("{}", magnitude / 1000));
-        if !magnitude.is_multiple_of(1000) {
-            self.raw_fmt(format_args!(".{:03}", magnitude % 1000));
+        self.whole_number(magnitude / 1000);
+        let rest = (magnitude % 1000) as u16;
+        if rest != 0 {
+            self.0.push('.');
+            for digit in [rest / 100, rest / 10 % 10, rest % 10] {
+                self.0.push(char::from(b'0' + digit as u8));
+            }
         }
+    }
+
+    /// Appends digits; `format_args` takes several times as long, and answers are full of times.
+    fn whole_number(&mut self, mut number: u64) {
+        let mut digits = [b'0'; 20];
+        let mut at = digits.len();
+        while at > 0 {
+            at -= 1;
+            digits[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.0.extend(digits[at..].iter().map(|digit| char::from(*digit)));
     }
 
     /// Appends milliseconds as seconds without trailing zeros, as Go prints a float: in scalars of
@@ -180,7 +263,7 @@ impl Json {
         self.raw_fmt(format_args!("{}", ms as f64 / 1000.0));
     }
 
-    /// The text.
+    /// The text, but for what was handed over.
     pub(crate) fn finish(self) -> String {
         self.0
     }

@@ -13,6 +13,7 @@ mod status;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
@@ -100,11 +101,10 @@ impl Remarks {
     }
 }
 
-/// The text of a good answer.
-pub(crate) fn success_text(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> String {
-    let mut json = Json::new();
+/// Writes a good answer.
+pub(crate) fn write_success(json: &mut Json, remarks: &Remarks, data: impl FnOnce(&mut Json)) {
     json.raw(r#"{"status":"success","data":"#);
-    data(&mut json);
+    data(json);
     for (name, texts) in [("warnings", &remarks.warnings), ("infos", &remarks.infos)] {
         if !texts.is_empty() {
             json.raw_fmt(format_args!(",\"{name}\":"));
@@ -112,17 +112,18 @@ pub(crate) fn success_text(remarks: &Remarks, data: impl FnOnce(&mut Json)) -> S
         }
     }
     json.raw("}");
-    json.finish()
 }
 
 /// A good answer.
-pub(crate) fn json_response(text: String) -> Response {
-    ([(CONTENT_TYPE, "application/json")], text).into_response()
+pub(crate) fn json_response(body: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body.into()).into_response()
 }
 
 /// A good answer that is made at once.
 pub(crate) fn success(data: impl FnOnce(&mut Json)) -> Response {
-    json_response(success_text(&Remarks::default(), data))
+    let mut json = Json::new();
+    write_success(&mut json, &Remarks::default(), data);
+    json_response(json.finish())
 }
 
 /// A good answer from a serializable value.

@@ -9,8 +9,9 @@ use model::{Labels, Matcher, QueryContext, SeriesSource};
 use query::promql::{self, ExprKind};
 
 use super::query::cut;
-use super::{Answer, Remarks, json_response, success, success_text};
+use super::{Answer, Remarks, json_response, success, write_success};
 use crate::error::{Error, Result};
+use crate::json::Json;
 use crate::parameters::Parameters;
 use crate::state::App;
 
@@ -23,7 +24,9 @@ pub(crate) fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>> {
             let expr = promql::parse(text).map_err(|error| bad(&error))?;
             match &expr.kind {
                 ExprKind::Selector(selector)
-                    if selector.offset_ms == 0 && selector.at.is_none() =>
+                    if !selector.has_offset()
+                        && selector.at.is_none()
+                        && selector.extension.is_none() =>
                 {
                     Ok(selector.all_matchers())
                 }
@@ -43,12 +46,12 @@ pub(crate) fn range(parameters: &Parameters) -> Result<RangeMs> {
     Ok(RangeMs { start, end })
 }
 
-fn strings_answer(mut found: Vec<String>, limit: Option<usize>) -> String {
+fn write_strings(json: &mut Json, mut found: Vec<String>, limit: Option<usize>) {
     let mut remarks = Remarks::default();
     if limit.is_some_and(|limit| cut(&mut found, limit)) {
         remarks.add_truncated();
     }
-    success_text(&remarks, |json| json.strings(&found))
+    write_success(json, &remarks, |json| json.strings(&found));
 }
 
 /// The union over all selectors, or over all series without one.
@@ -74,12 +77,13 @@ pub(super) async fn names(State(app): App, parameters: Parameters) -> Answer {
     let (limit, range) = (parameters.limit()?, range(&parameters)?);
     let selectors = selectors(&parameters)?;
     let shared = app.clone();
-    let text = app.runner.run(None, move |context, _| {
+    let body = app.runner.respond(None, move |context, _, json| {
         let series = &shared.state.series;
         let found = union(&selectors, |matchers| series.label_names(matchers, range, context))?;
-        Ok(strings_answer(found, limit))
+        write_strings(json, found, limit);
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 /// `label/{name}/values`.
@@ -95,13 +99,14 @@ pub(super) async fn values(
     let (limit, range) = (parameters.limit()?, range(&parameters)?);
     let selectors = selectors(&parameters)?;
     let shared = app.clone();
-    let text = app.runner.run(None, move |context, _| {
+    let body = app.runner.respond(None, move |context, _, json| {
         let series = &shared.state.series;
         let found =
             union(&selectors, |matchers| series.label_values(&name, matchers, range, context))?;
-        Ok(strings_answer(found, limit))
+        write_strings(json, found, limit);
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 /// Reads a name that was escaped for a path, `U__http_2e_route` (prometheus/common
@@ -136,7 +141,7 @@ pub(super) async fn series(State(app): App, parameters: Parameters) -> Answer {
         return Err(Error::BadRequest("no match[] parameter provided".into()).into());
     }
     let shared = app.clone();
-    let text = app.runner.run(None, move |context, _| {
+    let body = app.runner.respond(None, move |context, _, json| {
         // One more than asked for shows whether there are more.
         let wanted = limit.map(|limit| limit.saturating_add(1));
         let mut found = BTreeSet::new();
@@ -148,9 +153,10 @@ pub(super) async fn series(State(app): App, parameters: Parameters) -> Answer {
         if limit.is_some_and(|limit| cut(&mut found, limit)) {
             remarks.add_truncated();
         }
-        Ok(success_text(&remarks, |json| json.array(&found, |json, labels| json.labels(labels))))
+        write_success(json, &remarks, |json| json.array(&found, |json, one| json.labels(one)));
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 /// Label sets of matching series.
@@ -187,7 +193,7 @@ pub(super) async fn metadata(State(app): App, parameters: Parameters) -> Answer 
     };
     let metric = parameters.get("metric");
     let mut families: BTreeMap<String, Vec<MetricMetadata>> = BTreeMap::new();
-    for (name, metadata) in app.state.series.metadata() {
+    for (name, metadata) in app.state.series.metadata()? {
         if metric.is_some_and(|metric| metric != name) {
             continue;
         }

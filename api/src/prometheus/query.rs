@@ -10,8 +10,9 @@ use model::{Labels, TimestampMs};
 use query::promql::{self, EvalOptions, Evaluation, Expr, ExprKind};
 
 use super::result::{Stats, write_query_data};
-use super::{Answer, Remarks, json_response, success, success_text};
+use super::{Answer, Remarks, json_response, success, write_success};
 use crate::error::{Error, Result};
+use crate::json::Json;
 use crate::parameters::Parameters;
 use crate::state::{App, Shared};
 
@@ -52,7 +53,7 @@ pub(super) async fn instant(State(app): App, parameters: Parameters) -> Answer {
     let at = parameters.time("time")?.unwrap_or_else(|| app.state.clock.now_ms());
     let expr = parse(&parameters)?;
     let shared = app.clone();
-    let text = app.runner.run(asked.timeout, move |context, timing| {
+    let body = app.runner.respond(asked.timeout, move |context, timing, json| {
         let source = shared.state.series.as_ref();
         let mut evaluation = promql::evaluate_instant(&expr, at, source, &asked.options, context)?;
         if let promql::Value::Vector(vector) = &mut evaluation.value
@@ -61,9 +62,10 @@ pub(super) async fn instant(State(app): App, parameters: Parameters) -> Answer {
             vector.sort_by(|a, b| a.labels.cmp(&b.labels));
         }
         let stats = asked.wants_stats.then(|| Stats::new(&shared.runner, timing, context));
-        Ok(answer_text(evaluation, asked.limit, stats))
+        write_answer(json, evaluation, asked.limit, stats);
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 /// `query_range`: over a range in steps.
@@ -87,14 +89,15 @@ pub(super) async fn range(State(app): App, parameters: Parameters) -> Answer {
         return Err(Error::parameter("query", message).into());
     }
     let shared = app.clone();
-    let text = app.runner.run(asked.timeout, move |context, timing| {
+    let body = app.runner.respond(asked.timeout, move |context, timing, json| {
         let source = shared.state.series.as_ref();
         let evaluation =
             promql::evaluate_range(&expr, start, end, step_ms, source, &asked.options, context)?;
         let stats = asked.wants_stats.then(|| Stats::new(&shared.runner, timing, context));
-        Ok(answer_text(evaluation, asked.limit, stats))
+        write_answer(json, evaluation, asked.limit, stats);
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 /// Prometheus's words for a type in messages.
@@ -150,7 +153,12 @@ fn has_own_order(expr: &Expr) -> bool {
     found
 }
 
-fn answer_text(mut evaluation: Evaluation, limit: Option<usize>, stats: Option<Stats>) -> String {
+fn write_answer(
+    json: &mut Json,
+    mut evaluation: Evaluation,
+    limit: Option<usize>,
+    stats: Option<Stats>,
+) {
     let mut remarks = Remarks { warnings: evaluation.warnings, infos: evaluation.infos };
     let was_cut = match (&mut evaluation.value, limit) {
         (promql::Value::Vector(vector), Some(limit)) => cut(vector, limit),
@@ -160,7 +168,7 @@ fn answer_text(mut evaluation: Evaluation, limit: Option<usize>, stats: Option<S
     if was_cut {
         remarks.add_truncated();
     }
-    success_text(&remarks, |json| write_query_data(json, &evaluation.value, stats))
+    write_success(json, &remarks, |json| write_query_data(json, &evaluation.value, stats));
 }
 
 /// Cuts a list to a limit; whether it was longer.
@@ -182,7 +190,7 @@ pub(super) async fn exemplars(State(app): App, parameters: Parameters) -> Answer
     }
     let expr = parse(&parameters)?;
     let shared = app.clone();
-    let text = app.runner.run(None, move |context, _| {
+    let body = app.runner.respond(None, move |context, _, json| {
         let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
         for selector in promql::selectors(&expr) {
             let matchers = selector.all_matchers();
@@ -191,7 +199,7 @@ pub(super) async fn exemplars(State(app): App, parameters: Parameters) -> Answer
                 found.insert(labels, exemplars);
             }
         }
-        Ok(success_text(&Remarks::default(), |json| {
+        write_success(json, &Remarks::default(), |json| {
             json.array(
                 found.iter().filter(|(_, exemplars)| !exemplars.is_empty()),
                 |json, (labels, exemplars)| {
@@ -211,9 +219,10 @@ pub(super) async fn exemplars(State(app): App, parameters: Parameters) -> Answer
                     json.raw("}");
                 },
             );
-        }))
+        });
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 /// `format_query`: the query as the printer writes it.

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use super::labels::label_sets;
-use super::{Answer, Remarks, json_response, success, success_text, success_value};
+use super::{Answer, Remarks, json_response, success, success_value, write_success};
 use crate::error::Error;
 use crate::json::Json;
 use crate::parameters::Parameters;
@@ -107,7 +107,7 @@ pub(super) async fn tsdb(State(app): App, parameters: Parameters) -> Answer {
     let now = app.state.clock.now_ms();
     let range = RangeMs { start: now.plus_ms(-HEAD_MS), end: now };
     let shared = app.clone();
-    let text = app.runner.run(None, move |context, _| {
+    let body = app.runner.respond(None, move |context, _, json| {
         let series = label_sets(&*shared.state.series, Vec::new(), range, None, context)?;
         let mut by_metric: FxHashMap<&str, u64> = FxHashMap::default();
         let mut values: FxHashMap<&str, FxHashSet<&str>> = FxHashMap::default();
@@ -124,7 +124,7 @@ pub(super) async fn tsdb(State(app): App, parameters: Parameters) -> Answer {
             ((*name).to_owned(), bytes as u64)
         });
         let pair_count: usize = by_pair.len();
-        Ok(success_text(&Remarks::default(), |json| {
+        write_success(json, &Remarks::default(), |json| {
             json.raw_fmt(format_args!(
                 "{{\"headStats\":{{\"numSeries\":{},\"numLabelPairs\":{pair_count},\
                  \"chunkCount\":0,\"minTime\":{},\"maxTime\":{}}}",
@@ -140,9 +140,10 @@ pub(super) async fn tsdb(State(app): App, parameters: Parameters) -> Answer {
             let pairs = by_pair.iter().map(|((n, v), count)| (format!("{n}={v}"), *count));
             write_table(json, "seriesCountByLabelValuePair", pairs.collect(), rows);
             json.raw("}");
-        }))
+        });
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 fn write_table(json: &mut Json, name: &str, mut table: Vec<(String, u64)>, rows: usize) {
