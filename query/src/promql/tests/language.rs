@@ -87,6 +87,21 @@ fn extended_windows_are_only_for_some_functions() {
 }
 
 #[test]
+fn one_histogram_is_no_reset_of_itself() {
+    check(
+        "load 10s
+           h _ {{count:4 sum:4 buckets:[4] counter_reset_hint:reset}}
+
+         eval instant at 15s increase(h[10s] anchored)
+           {} {{count:0 sum:0 counter_reset_hint:gauge}}
+
+         eval instant at 15s increase(h[10s] smoothed)
+           {} {{count:0 sum:0 counter_reset_hint:gauge}}
+        ",
+    );
+}
+
+#[test]
 fn missing_series_are_filled_in() {
     check(
         "load 10s

@@ -96,11 +96,8 @@ fn lost_at_resets(
         previous = second;
         first += 1;
     }
-    if first > last {
-        return Some(None);
-    }
-    // The end itself is `right`. If the start reached it, there is nothing left to compare.
-    if first == last && first > edges.first {
+    // The last sample is `right`. If the start reached it, there is nothing left to compare.
+    if first >= last {
         return Some(None);
     }
     let between = points.get(first + 1..last).unwrap_or(&[]);
