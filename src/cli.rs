@@ -114,12 +114,15 @@ fn serve(config: Config) -> anyhow::Result<ExitCode> {
         .context("start the runtime")?;
     let result = runtime.block_on(async {
         let stop = stop_on_signal()?;
-        let server = Server::start(config, Vec::new()).await?;
-        stop.cancelled().await;
+        let mut server = Server::start(config, Vec::new()).await?;
+        let outcome = tokio::select! {
+            () = stop.cancelled() => Ok(ExitCode::SUCCESS),
+            Err(error) = server.loaded() => Err(error),
+        };
         tracing::info!("stopping: no new requests, open ones finish, then the stores are closed");
         server.stop().await;
         tracing::info!("stopped");
-        Ok(ExitCode::SUCCESS)
+        outcome
     });
     // The stores are closed; a query that still runs has nobody to answer to.
     runtime.shutdown_timeout(LAST_GRACE);

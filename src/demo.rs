@@ -110,7 +110,8 @@ async fn play(folder: &std::path::Path, story: Story, is_fast: bool) -> anyhow::
         send_resolved: true,
     };
     print_line("Signalbox demo: a shop of five services, an outage, a page.\n");
-    let server = Server::start(config, vec![(terminal, pager.clone())]).await?;
+    let mut server = Server::start(config, vec![(terminal, pager.clone())]).await?;
+    server.loaded().await?;
     pager.connect(server.stores(), server.addresses);
     print_addresses(&server.addresses);
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use disk::files::{create_folders, sync_folder};
 use model::SystemClock;
 use tsdb::Tsdb;
 
@@ -21,7 +22,7 @@ pub(crate) struct RestoreArguments {
 }
 
 /// Copies the snapshot into the data folder of `config`, which must not hold metrics yet, and opens
-/// it once to say what is in it.
+/// it once to say what is in it. Durable on return.
 pub(crate) fn run(arguments: &RestoreArguments, config: Config) -> anyhow::Result<ExitCode> {
     let from = &arguments.snapshot;
     if !from.join("manifest").is_file() {
@@ -52,7 +53,7 @@ pub(crate) fn run(arguments: &RestoreArguments, config: Config) -> anyhow::Resul
 }
 
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
+    create_folders(to).with_context(|| format!("create {}", to.display()))?;
     for entry in std::fs::read_dir(from).with_context(|| format!("list {}", from.display()))? {
         let path = entry?.path();
         let target = to.join(path.file_name().unwrap_or_default());
@@ -60,8 +61,9 @@ fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
             copy_folder(&path, &target)?;
         } else {
             std::fs::copy(&path, &target)
+                .and_then(|_| std::fs::File::open(&target)?.sync_all())
                 .with_context(|| format!("copy {} to {}", path.display(), target.display()))?;
         }
     }
-    Ok(())
+    sync_folder(to).with_context(|| format!("sync {}", to.display()))
 }

@@ -28,6 +28,9 @@ impl api::SelfStatus for Status {
 
     fn not_ready_reasons(&self) -> Vec<String> {
         let mut reasons = self.stores.read_only_reasons();
+        if self.stores.series.is_loading() {
+            reasons.push("the metrics store is loading".to_owned());
+        }
         if !self.started.load(Ordering::SeqCst) {
             reasons.push("the server is starting".to_owned());
         }

@@ -9,6 +9,8 @@ use anyhow::Context;
 use collector::scrape::{ScrapeTargets, ScrapeTelemetry};
 use collector::{Receiver, Sinks, Telemetry};
 use disk::Kv;
+use disk::files::create_folders;
+use disk::journal::CorruptRecord;
 use logstore::LogStore;
 use model::{Clock, KeyValue, SystemClock};
 use parking_lot::Mutex;
@@ -16,6 +18,7 @@ use prometheus_client::registry::Registry;
 use query::promql::EvalOptions;
 use rules::{Manager, ManagerConfig, RedMetrics};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracestore::TraceStore;
@@ -42,7 +45,7 @@ impl Stores {
                 scope.spawn(|| LogStore::open(&dir("logs"), config.logs.clone(), clock.clone()));
             let spans = scope
                 .spawn(|| TraceStore::open(&dir("traces"), config.traces.clone(), clock.clone()));
-            let series = Tsdb::open(&dir("metrics"), config.metrics.clone(), clock.clone());
+            let series = Tsdb::begin(&dir("metrics"), config.metrics.clone(), clock.clone());
             (series, logs.join(), spans.join())
         });
         let panicked = |store| move |_| anyhow::anyhow!("the replay of the {store} store panicked");
@@ -51,21 +54,20 @@ impl Stores {
             logs: Arc::new(logs.map_err(panicked("log"))?.context("open the log store")?),
             spans: Arc::new(spans.map_err(panicked("trace"))?.context("open the trace store")?),
         };
-        let corrupt = [
-            stores.series.corrupt_records(),
-            stores.logs.corrupt_records(),
-            stores.spans.corrupt_records(),
-        ];
-        for record in corrupt.into_iter().flatten() {
-            tracing::error!(
-                "{}: {} at offset {}; {} bytes were skipped",
-                record.path.display(),
-                record.what,
-                record.offset,
-                record.bytes
-            );
-        }
+        tell_corrupt(stores.logs.corrupt_records());
+        tell_corrupt(stores.spans.corrupt_records());
         Ok(stores)
+    }
+
+    /// Reads what the metrics store held before; meanwhile it takes samples and no queries.
+    fn load_series(&self) -> anyhow::Result<()> {
+        self.series.load().context("load the metrics store")?;
+        tell_corrupt(self.series.corrupt_records());
+        for what in self.series.damage() {
+            tracing::error!("damaged: {what}");
+        }
+        tracing::info!(series = self.series.stats().series, "the metrics store is loaded");
+        Ok(())
     }
 
     /// Why stores refuse writes: until a restart, or until the disk has room.
@@ -88,6 +90,18 @@ impl Stores {
     }
 }
 
+fn tell_corrupt(records: &[CorruptRecord]) {
+    for record in records {
+        tracing::error!(
+            "{}: {} at offset {}; {} bytes were skipped",
+            record.path.display(),
+            record.what,
+            record.offset,
+            record.bytes
+        );
+    }
+}
+
 /// Where the ports really are (a configured port 0 becomes a real one).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Addresses {
@@ -105,19 +119,22 @@ pub(crate) struct Server {
     edges: TaskTracker,
     stop_jobs: CancellationToken,
     jobs: TaskTracker,
+    /// Until it was waited for.
+    loading: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 /// A receiver of pages that the binary brings itself, such as the demo's terminal.
 pub(crate) type ExtraReceiver = (Integration, Arc<dyn Deliver>);
 
 impl Server {
-    /// Opens the stores, starts the jobs, and serves. Returns when all ports are open.
+    /// Opens the stores, starts the jobs, and serves. Returns when all ports are open; metrics that
+    /// were stored before can be asked for from [`Server::loaded`] on.
     pub(crate) async fn start(
         config: Config,
         extra_receivers: Vec<ExtraReceiver>,
     ) -> anyhow::Result<Server> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        std::fs::create_dir_all(&config.data_dir)
+        create_folders(&config.data_dir)
             .with_context(|| format!("create the data folder {}", config.data_dir.display()))?;
         // The database first: its lock tells whether another process uses the folder.
         let families = [rules::FAMILY, alertmanager::FAMILY];
@@ -141,6 +158,10 @@ impl Server {
         });
 
         let (stop_jobs, jobs) = (CancellationToken::new(), TaskTracker::new());
+        let loading = {
+            let stores = stores.clone();
+            Some(jobs.spawn_blocking(move || stores.load_series()))
+        };
         let engine = start_alertmanager(
             &config,
             &external_url,
@@ -234,7 +255,15 @@ impl Server {
             data = %config.data_dir.display(),
             "ready"
         );
-        Ok(Server { addresses, stores, status, stop_edges, edges, stop_jobs, jobs })
+        Ok(Server { addresses, stores, status, stop_edges, edges, stop_jobs, jobs, loading })
+    }
+
+    /// Returns when everything that was stored before can be asked for. Fails if it can not be read.
+    pub(crate) async fn loaded(&mut self) -> anyhow::Result<()> {
+        let Some(loading) = &mut self.loading else { return Ok(()) };
+        let loaded = loading.await;
+        self.loading = None;
+        loaded.context("load the metrics store")?
     }
 
     /// The stores, for what the binary shows itself.

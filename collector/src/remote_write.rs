@@ -12,6 +12,7 @@
 //! writes; samples of any age that the store keeps may come in any order; and labels need not be
 //! sorted.
 
+mod crowd;
 pub(crate) mod described;
 pub(crate) mod histogram;
 pub(crate) mod http;

@@ -15,10 +15,10 @@ use model::Commit;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
-use crate::files::{Files, RealFiles, sync_folder};
+use crate::files::{Files, RealFiles, create_folders, sync_folder};
 use writer::{Queue, Queued};
 
-pub use recover::{CorruptRecord, Recovery, Replayed};
+pub use recover::{CorruptRecord, Earlier, Recovery, Replayed};
 
 /// How a journal behaves.
 #[derive(Clone)]
@@ -102,27 +102,60 @@ impl Journal {
         options: JournalOptions,
         replay: &mut dyn FnMut(Replayed<'_>) -> std::result::Result<i64, String>,
     ) -> Result<(Journal, Recovery)> {
-        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-        let (recovery, closed) = recover::recover(dir, replay)?;
-        let next_segment = closed.last().map_or(1, |segment| segment.number + 1);
-        let next_record = closed.last().map_or(0, |segment| segment.records_end);
+        create_folders(dir).map_err(Error::io("create", dir))?;
+        let earlier = Earlier::find(dir, 1)?;
+        let next_segment = earlier.next_segment();
+        let (recovery, closed) = recover::recover(earlier, replay)?;
+        let next_record = recovery.records;
+        Ok((Journal::start(dir, options, closed, next_segment, next_record)?, recovery))
+    }
+
+    /// Opens the journal in `dir` for appends before what it holds is replayed, which
+    /// [`Journal::replay`] does later. Until then no segment may be dropped. The new segment has a
+    /// number of at least `segment_min`.
+    pub fn begin(
+        dir: &Path,
+        options: JournalOptions,
+        segment_min: u64,
+    ) -> Result<(Journal, Earlier)> {
+        create_folders(dir).map_err(Error::io("create", dir))?;
+        let earlier = Earlier::find(dir, segment_min)?;
+        let (next_segment, next_record) = (earlier.next_segment(), earlier.records_max()?);
+        Ok((Journal::start(dir, options, Vec::new(), next_segment, next_record)?, earlier))
+    }
+
+    /// Replays what stood in the journal before [`Journal::begin`], as [`Journal::open`] does.
+    /// Appends go on meanwhile.
+    pub fn replay(
+        &self,
+        earlier: Earlier,
+        replay: &mut dyn FnMut(Replayed<'_>) -> std::result::Result<i64, String>,
+    ) -> Result<Recovery> {
+        let (recovery, mut segments) = recover::recover(earlier, replay)?;
+        let mut closed = self.closed.lock();
+        segments.append(&mut closed);
+        *closed = segments;
+        Ok(recovery)
+    }
+
+    fn start(
+        dir: &Path,
+        options: JournalOptions,
+        closed: Vec<ClosedSegment>,
+        next_segment: u64,
+        next_record: u64,
+    ) -> Result<Journal> {
         let closed = Arc::new(Mutex::new(closed));
         let queue = Arc::new(Queue::new(next_record));
         let writer = writer::spawn(
             dir.to_owned(),
-            next_segment,
+            (next_segment, next_record),
             options.clone(),
             queue.clone(),
             closed.clone(),
         )?;
-        let journal = Journal {
-            dir: dir.to_owned(),
-            options,
-            queue,
-            closed,
-            writer: Mutex::new(Some(writer)),
-        };
-        Ok((journal, recovery))
+        let writer = Mutex::new(Some(writer));
+        Ok(Journal { dir: dir.to_owned(), options, queue, closed, writer })
     }
 
     /// Queues a record and answers its number (records are numbered in the order of these calls) and

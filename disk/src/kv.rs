@@ -11,6 +11,7 @@ use model::kv::KvChange;
 use rocksdb::{DB, Direction, IteratorMode, Options, WriteBatch, WriteOptions};
 
 use crate::error::{Error, Result};
+use crate::files::create_folders;
 
 /// An open database.
 pub struct Kv {
@@ -38,7 +39,7 @@ impl Kv {
             }
         }
         // RocksDB would say the same in words of its own.
-        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+        create_folders(dir).map_err(Error::io("create", dir))?;
         let db = DB::open_cf(&options, dir, &names).map_err(|e| {
             let hint = match e.to_string().contains("LOCK") {
                 true => " (is another signalbox running on the same data folder?)",

@@ -14,6 +14,7 @@ mod hostile;
 mod lifecycle;
 mod metrics_crash;
 mod metrics_disk_full;
+mod metrics_loading;
 mod metrics_restore;
 mod remote_write;
 mod scrape;

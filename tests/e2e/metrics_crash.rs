@@ -1,5 +1,5 @@
-//! The time-series store is killed in all its phases: while it takes samples, writes checkpoints,
-//! seals, merges, deletes and drops what is too old. Windows of two seconds of data make the phases
+//! The time-series store is killed in all its phases: while it takes samples, loads, writes
+//! checkpoints, seals, merges, deletes, makes snapshots and drops what is too old. Windows of two seconds of data make the phases
 //! follow each other in a fraction of a second.
 //!
 //! Every sample has a number, which is its value and tells its time; groups of numbers are series
@@ -16,7 +16,7 @@ use prost::Message as _;
 use proto::remote_write::messages::{Sample, v1};
 
 use crate::remote_write::snappy;
-use crate::support::{Random, Server, Setup, client, eventually, now_ms};
+use crate::support::{Binary, Random, Server, Setup, client, eventually, now_ms};
 
 const ROUNDS: u64 = 30;
 const SEED: u64 = 20_261_122;
@@ -27,8 +27,10 @@ const UPTIME_MS: Range<u64> = 60..800;
 const STEP_MS: u64 = 2;
 const GROUP: u64 = 300;
 const RETENTION_MS: u64 = 3_600_000;
+const RULED_MS: u64 = 1_500;
 const STORE: &str = "stores: {metrics: {window: 2s, grace: 300ms, idle_seal: 400ms, \
-                     checkpoint_interval: 100ms, undo_window: 500ms, retention: 1h}}\n";
+                     checkpoint_interval: 100ms, undo_window: 500ms, retention: 1h, \
+                     retention_rules: [{selector: ruled, keep: 1500ms}]}}\n";
 
 /// What the senders and the deleter have done so far.
 struct Load {
@@ -48,6 +50,8 @@ struct State {
     /// Times of samples that retention drops soon.
     old: BTreeSet<u64>,
     merges: u64,
+    /// Names of snapshots that were acknowledged.
+    snapshots: Vec<String>,
 }
 
 impl Load {
@@ -75,7 +79,7 @@ impl Load {
     }
 }
 
-fn series(labels: &[(&str, &str)], samples: Vec<Sample>) -> v1::TimeSeries {
+pub(crate) fn series(labels: &[(&str, &str)], samples: Vec<Sample>) -> v1::TimeSeries {
     let label = |(name, value): &(&str, &str)| v1::Label {
         name: (*name).to_owned(),
         value: (*value).to_owned(),
@@ -83,12 +87,12 @@ fn series(labels: &[(&str, &str)], samples: Vec<Sample>) -> v1::TimeSeries {
     v1::TimeSeries { labels: labels.iter().map(label).collect(), samples, ..Default::default() }
 }
 
-fn write_request(timeseries: Vec<v1::TimeSeries>) -> Vec<u8> {
+pub(crate) fn write_request(timeseries: Vec<v1::TimeSeries>) -> Vec<u8> {
     snappy(&v1::WriteRequest { timeseries, ..Default::default() }.encode_to_vec())
 }
 
 /// Status and text of the answer, or `None` when the server is gone.
-async fn post(url: &str, body: Vec<u8>) -> Option<(u16, String)> {
+pub(crate) async fn post(url: &str, body: Vec<u8>) -> Option<(u16, String)> {
     let request = client().post(url).body(body);
     let request = request
         .header("content-type", "application/x-protobuf")
@@ -131,6 +135,33 @@ async fn send_old(load: Arc<Load>, url: String, mut random: Random) {
         let is_too_old = status == 400 && text.contains("too_old");
         assert!(status == 204 || is_too_old, "{status}: only its age may be wrong: {text}");
         tokio::time::sleep(Duration::from_millis(random.within(5..40))).await;
+    }
+}
+
+/// Sends samples at times of the last two rules' lengths, so that a rule takes some of each block.
+async fn send_ruled(url: String, mut random: Random) {
+    loop {
+        let at_ms = now_ms() - random.within(0..2 * RULED_MS);
+        let sample = Sample { value: at_ms as f64, timestamp: at_ms as i64, start_timestamp: 0 };
+        let names = ["ruled", "beside"];
+        let all = names.map(|name| series(&[("__name__", name)], vec![sample.clone()]));
+        let Some((status, text)) = post(&url, write_request(all.to_vec())).await else { return };
+        assert_eq!(status, 204, "{text}");
+        tokio::time::sleep(Duration::from_millis(random.within(5..40))).await;
+    }
+}
+
+async fn snapshot(load: Arc<Load>, base_url: String, mut random: Random) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(random.within(20..300))).await;
+        let snapshot = client().post(format!("{base_url}/api/v1/admin/tsdb/snapshot"));
+        let Ok(answer) = snapshot.send().await else { return };
+        let status = answer.status().as_u16();
+        let Ok(text) = answer.text().await else { return };
+        assert_eq!(status, 200, "{text}");
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let name = answer["data"]["name"].as_str().unwrap().to_owned();
+        load.state.lock().unwrap().snapshots.push(name);
     }
 }
 
@@ -231,6 +262,15 @@ impl Load {
         *present = numbers;
     }
 
+    /// What a rule drops is never seen, what it leaves is not changed.
+    async fn check_ruled(&self, server: &Server, when: &str) {
+        let oldest_ms = now_ms() - RULED_MS;
+        for (at_ms, value) in found(server, "ruled[1h]", now_ms()).await {
+            assert_eq!(at_ms as f64, value, "{when}: a sample keeps its value");
+            assert!(at_ms >= oldest_ms, "{when}: {at_ms} is too old for its rule");
+        }
+    }
+
     /// What is about to be dropped may be gone, but not changed, and what is too old is never seen.
     async fn check_old(&self, server: &Server, when: &str) {
         let oldest_ms = now_ms() - RETENTION_MS;
@@ -262,7 +302,20 @@ fn unnamed_files(server: &Server) -> Option<Vec<String>> {
         .collect();
     let lacking: Vec<&String> = named.iter().filter(|name| !names.contains(*name)).collect();
     // A look between two changes sees neither all of the old nor all of the new.
-    (lacking.is_empty()).then(|| names.into_iter().filter(|name| !named.contains(name)).collect())
+    let is_stray = |name: &String| !named.contains(name) && name != "snapshots";
+    (lacking.is_empty()).then(|| names.into_iter().filter(is_stray).collect())
+}
+
+/// Restores some of the acknowledged snapshots into folders of their own.
+async fn restore_some(server: &Server, names: &[String]) {
+    for name in names.iter().step_by(names.len().div_ceil(4).max(1)) {
+        let snapshot = server.data().join("metrics/snapshots").join(name);
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let arguments = ["restore", snapshot.to_str().unwrap(), "--data", data.to_str().unwrap()];
+        let (status, out, err) = Binary::run(&arguments).await;
+        assert!(status.success() && !out.contains("damaged"), "{name}: {out}{err}");
+    }
 }
 
 /// What the process did since its start, by name of the figure.
@@ -287,7 +340,9 @@ async fn a_store_killed_in_any_phase_has_what_was_acknowledged_and_nothing_delet
         let mut tasks: Vec<_> =
             (0..SENDERS).map(|_| tokio::spawn(send(load.clone(), url.clone(), next()))).collect();
         tasks.push(tokio::spawn(send_old(load.clone(), url.clone(), next())));
+        tasks.push(tokio::spawn(send_ruled(url.clone(), next())));
         tasks.push(tokio::spawn(delete(load.clone(), query.clone(), next())));
+        tasks.push(tokio::spawn(snapshot(load.clone(), query.clone(), next())));
         tasks.push(tokio::spawn(merge(load.clone(), query, next())));
         tokio::time::sleep(Duration::from_millis(random.within(UPTIME_MS))).await;
         for (name, value) in figures(&server).await {
@@ -308,6 +363,7 @@ async fn a_store_killed_in_any_phase_has_what_was_acknowledged_and_nothing_delet
         let when = format!("round {round} of seed {SEED}");
         load.check(&server, &mut present, &when).await;
         load.check_old(&server, &when).await;
+        load.check_ruled(&server, &when).await;
         eventually("only files that the manifest names", async || {
             unnamed_files(&server).filter(Vec::is_empty)
         })
@@ -320,16 +376,20 @@ async fn a_store_killed_in_any_phase_has_what_was_acknowledged_and_nothing_delet
     server.stop().await;
     server.restart().await;
     load.check(&server, &mut present, "after a clean stop").await;
+    let snapshots = load.state.lock().unwrap().snapshots.clone();
+    restore_some(&server, &snapshots).await;
     let state = load.state.lock().unwrap();
     let phases = ["seals", "merges", "checkpoints"].map(|name| (name, totals[name]));
     println!(
-        "{ROUNDS} kills: {} samples sent, {} there; {deleted} deletions and {} merges asked for; \
-         {phases:?}; left behind: {left_behind:?}",
+        "{ROUNDS} kills: {} samples sent, {} there; {deleted} deletions, {} snapshots and {} merges \
+         asked for; {phases:?}; left behind: {left_behind:?}",
         state.next,
         present.len(),
+        snapshots.len(),
         state.merges
     );
     // How much a busy machine gets done is not promised, but a test of nothing proves nothing.
     assert!(present.len() > 1000 && deleted > 0 && state.merges > 0, "the load was no load");
+    assert!(!snapshots.is_empty(), "no snapshot was made");
     assert!(phases.iter().all(|(_, count)| *count > 0), "{phases:?}");
 }

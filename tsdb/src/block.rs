@@ -53,7 +53,7 @@ use table::TablePlace;
 const MAGIC: [u8; 8] = *b"SBXBLOK\n";
 const VERSION: u32 = 1;
 /// No kind of sample of a series may be more often in one block.
-const SAMPLES_MAX: usize = 1 << 24;
+const SAMPLES_MAX: usize = 1 << 28;
 
 /// How samples are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -79,6 +79,8 @@ pub(crate) struct BlockMeta {
     pub(crate) float_samples: u64,
     pub(crate) histogram_samples: u64,
     pub(crate) exemplars: u64,
+    /// The most samples of one series, floats or histograms.
+    pub(crate) series_samples_max: u64,
     /// The size of the file.
     pub(crate) bytes: u64,
     pub(crate) sections: SectionBytes,
@@ -94,6 +96,7 @@ impl Default for BlockMeta {
             float_samples: 0,
             histogram_samples: 0,
             exemplars: 0,
+            series_samples_max: 0,
             bytes: 0,
             sections: SectionBytes::default(),
         }
@@ -113,7 +116,7 @@ struct Footer {
     entries: TablePlace,
     dictionary: DictionaryPlace,
     labels: TablePlace,
-    /// Fingerprints in order of series, then the series in order of fingerprint.
+    /// Fingerprints in order of series.
     fingerprints: u64,
 }
 

@@ -52,6 +52,9 @@ pub enum Error {
         /// As it was asked for.
         id: u64,
     },
+    /// What the store held before its start is not read yet.
+    #[error("the metrics store is loading; retry soon")]
+    Loading,
     /// Matchers that were written down do not compile.
     #[error("a deletion on disk: {0}")]
     Deletion(model::Error),
@@ -63,6 +66,7 @@ impl Error {
         match self {
             Error::Disk(error) => error.kind(),
             Error::Io { .. } => ErrorKind::Internal,
+            Error::Loading => ErrorKind::Unavailable,
             Error::Corrupt { .. } | Error::Deletion(_) => ErrorKind::Corrupt,
             Error::SeriesLimit { .. } => ErrorKind::Exhausted,
             Error::NoMetricName { .. } => ErrorKind::BadRequest,

@@ -31,6 +31,9 @@ const EXEMPLARS_PER_SERIES_MAX: usize = 64;
 /// No store has more series at once; a record that names a higher slot is broken.
 pub(crate) const SLOT_MAX: u32 = 1 << 29;
 
+/// No slot is given out that often, and ids of folded series have the bit above.
+const EPOCH_WHILE_LOADING: u32 = 1 << 30;
+
 /// One stretch of time whose samples are sealed together.
 #[derive(Default)]
 pub(crate) struct Window {
@@ -44,6 +47,7 @@ pub(crate) struct Head {
     pub(crate) series: Vec<Series>,
     /// How often each slot was given out: the upper half of a series id.
     epochs: Vec<u32>,
+    first_epoch: u32,
     /// The slot whose series came after that of each slot, as far as anybody told. A guess.
     followers: Vec<AtomicU32>,
     /// By number.
@@ -69,6 +73,7 @@ impl Head {
             catalogue: Catalogue::default(),
             series: Vec::new(),
             epochs: Vec::new(),
+            first_epoch: 0,
             followers: Vec::new(),
             windows: BTreeMap::new(),
             window_ms,
@@ -79,6 +84,11 @@ impl Head {
             sample_bytes: 0,
             removed: Vec::new(),
         }
+    }
+
+    /// A head whose ids no other head gives out.
+    pub(crate) fn while_loading(window_ms: i64) -> Self {
+        Head { first_epoch: EPOCH_WHILE_LOADING, ..Head::new(window_ms) }
     }
 
     /// What it holds in memory, about.
@@ -107,8 +117,9 @@ impl Head {
     }
 
     /// The slot of a series, if its id is still its.
+    #[inline]
     fn slot(&self, id: SeriesId) -> Option<u32> {
-        let (epoch, slot) = ((id.0 >> 32) as u32, id.0 as u32);
+        let (epoch, slot) = ((id.0 >> 32) as u32, slot_of(id));
         let is_current = self.epochs.get(slot as usize) == Some(&epoch);
         (is_current && self.catalogue.contains(slot)).then_some(slot)
     }
@@ -147,7 +158,7 @@ impl Head {
     fn room_for(&mut self, slot: u32) {
         while self.series.len() <= slot as usize {
             self.series.push(Series::empty());
-            self.epochs.push(0);
+            self.epochs.push(self.first_epoch);
             self.followers.push(AtomicU32::new(u32::MAX));
         }
     }
@@ -181,34 +192,43 @@ impl Head {
         }
     }
 
-    /// Puts a batch into its series; points of unknown series are refused. Times were checked.
-    pub(crate) fn apply(&mut self, batch: &SeriesBatch, now: i64, outcome: &mut WriteOutcome) {
-        for point in &batch.points {
-            match self.slot(point.series) {
-                Some(slot) => {
-                    self.push(slot, point.at.0, point.start.0, point.value.to_bits(), now);
-                    outcome.accepted += 1;
-                }
-                None => refuse_unknown(outcome),
+    /// Whether all series of a batch are there.
+    pub(crate) fn knows(&self, batch: &SeriesBatch) -> bool {
+        let knows = |id: SeriesId| self.slot(id).is_some();
+        batch.points.iter().all(|point| knows(point.series))
+            && batch.histograms.iter().all(|point| knows(point.series))
+            && batch.exemplars.iter().all(|(series, _)| knows(*series))
+    }
+
+    /// The part of a batch whose series are there; the samples of others are refused.
+    pub(crate) fn known(&self, batch: &SeriesBatch, outcome: &mut WriteOutcome) -> SeriesBatch {
+        let mut known = batch.clone();
+        let mut check = |series: SeriesId| {
+            let is_known = self.slot(series).is_some();
+            if !is_known {
+                refuse_unknown(outcome);
             }
+            is_known
+        };
+        known.points.retain(|point| check(point.series));
+        known.histograms.retain(|point| check(point.series));
+        known.exemplars.retain(|(series, _)| self.slot(*series).is_some());
+        known
+    }
+
+    /// Puts a batch into its series, which are there. Times were checked.
+    pub(crate) fn apply(&mut self, batch: &SeriesBatch, now: i64) {
+        for point in &batch.points {
+            let slot = slot_of(point.series);
+            self.push(slot, point.at.0, point.start.0, point.value.to_bits(), now);
         }
         for point in &batch.histograms {
-            match self.slot(point.series) {
-                Some(slot) => {
-                    let histogram = Arc::new(point.histogram.clone());
-                    let sample = HistogramSample { at: point.at, start: point.start, histogram };
-                    self.push_histogram(slot, sample, now);
-                    outcome.accepted += 1;
-                    outcome.histograms += 1;
-                }
-                None => refuse_unknown(outcome),
-            }
+            let histogram = Arc::new(point.histogram.clone());
+            let sample = HistogramSample { at: point.at, start: point.start, histogram };
+            self.push_histogram(slot_of(point.series), sample, now);
         }
-        for (id, exemplar) in &batch.exemplars {
-            if let Some(slot) = self.slot(*id) {
-                self.push_exemplar(slot, exemplar.clone());
-                outcome.exemplars += 1;
-            }
+        for (series, exemplar) in &batch.exemplars {
+            self.push_exemplar(slot_of(*series), exemplar.clone());
         }
     }
 
@@ -572,8 +592,13 @@ impl RangeCache {
     }
 }
 
+/// The slot of a series: the lower half of its id.
+fn slot_of(id: SeriesId) -> u32 {
+    id.0 as u32
+}
+
 fn refuse_unknown(outcome: &mut WriteOutcome) {
     outcome.refuse("unknown_series", || {
-        "the sample's series was dropped by retention while the sample was on its way".to_owned()
+        "the sample's series was given another id while the sample was on its way".to_owned()
     });
 }

@@ -11,14 +11,16 @@
 //!  every 30 minutes of data   store/seal.rs   head -> block (Codec::Fast)
 //!  every 2 hours, every day   store/merge.rs  blocks -> block (Codec::Dense)
 //!  every 45 seconds           checkpoint.rs   head -> file; the journal before it goes
-//!  Tsdb::open: manifest.rs says which files count; checkpoint, then journal (store/replay.rs)
+//!  Tsdb::begin: manifest.rs says which files count; samples are taken from here on
+//!  Tsdb::load: blocks, checkpoint, journal (store/replay.rs), what came meanwhile (store/load.rs)
 //!  SeriesSource::select: catalogue and blocks find series; parts are joined one series at a time
 //! ```
 //!
 //! Invariants: times of a series are strictly increasing in each part, and of two samples at one time
 //! the one that came last wins; a series is in the journal before its first sample is; a block is in
 //! the manifest before its samples leave the head, and they leave it only when nobody reads the view
-//! from before. File layouts: `docs/formats/`.
+//! from before; no query, seal or checkpoint sees a store before it is loaded. File layouts:
+//! `docs/formats/`.
 
 mod block;
 mod budget;

@@ -60,6 +60,9 @@ pub(crate) struct Manifest {
     pub(crate) blocks: Vec<BlockEntry>,
     /// The number of the head's checkpoint.
     pub(crate) checkpoint: Option<u64>,
+    /// Higher than that of any record whose samples the checkpoint has.
+    #[serde(default)]
+    pub(crate) next_sequence: u64,
     pub(crate) deletions: Vec<Deletion>,
 }
 
@@ -70,6 +73,7 @@ impl Default for Manifest {
             next_number: 1,
             blocks: Vec::new(),
             checkpoint: None,
+            next_sequence: 0,
             deletions: Vec::new(),
         }
     }

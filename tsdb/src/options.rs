@@ -43,6 +43,9 @@ pub struct Options {
     pub checkpoint_ms: i64,
     /// The head is written down when the journal has grown by this much.
     pub checkpoint_journal_bytes: u64,
+    /// Samples of one series in one merged block at most, since a merge holds them in memory; blocks
+    /// with more together stay apart.
+    pub merged_samples_max: usize,
     /// How long a deletion can be taken back, in milliseconds.
     pub undo_ms: i64,
     /// The journal's part; also where files are made.
@@ -92,6 +95,7 @@ impl Default for Options {
             idle_ms: 5 * 60_000,
             checkpoint_ms: 45_000,
             checkpoint_journal_bytes: 48 << 20,
+            merged_samples_max: 1 << 24,
             undo_ms: 24 * 3_600_000,
             journal: JournalOptions::default(),
         }

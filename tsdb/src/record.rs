@@ -11,6 +11,23 @@ use crate::head::histograms::{histogram, put_histogram};
 
 /// The kind of a record: its sequence, new series, metadata, then samples.
 pub(crate) const BATCH: u8 = 2;
+/// The same, written while a start loads: its slots are numbers that this start alone gave.
+pub(crate) const BATCH_WHILE_LOADING: u8 = 3;
+
+/// The lower half of a sequence counts the records of a start, the upper half is the number of the
+/// journal's segment that it began with, so that sequences go up over restarts before anything is
+/// read. A segment never has as many records as the lower half can count.
+const START_BITS: u32 = 32;
+
+/// The sequence of the first record of the start that begins with this segment.
+pub(crate) fn first_sequence(segment: u64) -> u64 {
+    segment << START_BITS
+}
+
+/// The start that a record was written in.
+pub(crate) fn start_of(sequence: u64) -> u64 {
+    sequence >> START_BITS
+}
 
 /// Series that the journal has not seen yet, encoded: slots and labels.
 #[derive(Debug, Default)]
@@ -49,7 +66,7 @@ impl NewSeries {
 /// What a record says.
 #[derive(Debug, Default)]
 pub(crate) struct Decoded {
-    /// Counts the records of the store, over restarts.
+    /// Goes up from record to record, over restarts.
     pub(crate) sequence: u64,
     /// Slots and labels.
     pub(crate) series: Vec<(u32, Labels)>,

@@ -1,7 +1,9 @@
 //! The store: head, journal, checkpoint and blocks behind the traits of `model`.
 
 mod admin;
+mod folding;
 mod labels;
+mod load;
 mod maintain;
 mod merge;
 mod query;
@@ -13,12 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use disk::files::create_folders;
 use disk::journal::CorruptRecord;
 use disk::{Journal, PageCache};
-use model::admin::Overflow;
 use model::labels::{Labels, METRIC_NAME};
 use model::read::RangeMs;
-use model::sample::{MetricKind, MetricMetadata, SeriesId};
+use model::sample::{MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
 use model::{Clock, Commit, SeriesSink, TimestampMs};
 use parking_lot::{Mutex, RwLock};
@@ -33,7 +35,11 @@ use crate::options::Options;
 use crate::record::{self, NewSeries};
 use crate::view::{OpenBlock, View};
 
+use load::{Loading, Waiting};
 pub use maintain::Stats;
+
+/// The journal's folder in the store's.
+pub(crate) const JOURNAL_FOLDER: &str = "journal";
 
 /// What changes with every write, behind one lock.
 pub(crate) struct Live {
@@ -45,6 +51,8 @@ pub(crate) struct Live {
     /// The sequence of the next record.
     pub(crate) next_sequence: u64,
     folds: Folds,
+    /// Present until what the store held before is loaded.
+    waiting: Option<Waiting>,
 }
 
 impl Live {
@@ -69,7 +77,8 @@ pub struct Tsdb {
     maintenance: Mutex<Maintenance>,
     cache: Arc<PageCache>,
     generation: AtomicU64,
-    corrupt: Vec<CorruptRecord>,
+    loading: Loading,
+    is_loaded: AtomicBool,
     /// Files and sections that could not be read, in words.
     damage: Mutex<Vec<String>>,
     stopping: AtomicBool,
@@ -107,33 +116,42 @@ struct Written {
 }
 
 impl Tsdb {
-    /// Opens the store in `dir` and rebuilds its head from checkpoint and journal. What a crash left
-    /// behind is removed; what can not be read is left out and told by [`Tsdb::damage`].
+    /// Opens the store in `dir`: [`Tsdb::begin`] and [`Tsdb::load`].
     pub fn open(dir: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<Tsdb> {
-        std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-        let mut manifest = Manifest::open(dir, &*options.journal.files)?;
+        let store = Tsdb::begin(dir, options, clock)?;
+        store.load()?;
+        Ok(store)
+    }
+
+    /// Opens the store in `dir` for writes; what a crash left behind is removed. Everything else is
+    /// refused as unavailable until [`Tsdb::load`] has read what the store held before.
+    pub fn begin(dir: &Path, options: Options, clock: Arc<dyn Clock>) -> Result<Tsdb> {
+        create_folders(dir).map_err(Error::io("create", dir))?;
+        let manifest = Manifest::open(dir, &*options.journal.files)?;
         manifest::remove_strays(dir, &manifest)?;
-        let cache = PageCache::new(options.cache_bytes_max);
-        let mut damage = Vec::new();
-        let view = open_blocks(dir, &options, &mut manifest, &cache, &mut damage)?;
+        // Sequences must go on even if the journal is gone.
+        let segment_min = record::start_of(manifest.next_sequence) + 1;
+        let (journal, earlier) =
+            Journal::begin(&dir.join(JOURNAL_FOLDER), options.journal.clone(), segment_min)?;
         let now = clock.now_ms().0;
-        let (live, journal, recovery) =
-            replay::open_head(dir, &options, &manifest, now, &mut damage)?;
-        let corrupt = recovery.corrupt;
+        let first_sequence = record::first_sequence(earlier.next_segment());
+        let live = Live::while_loading(options.window_ms, first_sequence, now);
         let maintenance = Maintenance { checkpoint_at: now, ..Default::default() };
+        let cache = PageCache::new(options.cache_bytes_max);
         Ok(Tsdb {
             options,
             clock,
             dir: dir.to_owned(),
             live: RwLock::new(live),
             journal,
-            view: RwLock::new(Arc::new(view)),
+            view: RwLock::default(),
             manifest: Mutex::new(manifest),
             maintenance: Mutex::new(maintenance),
             cache,
             generation: AtomicU64::new(0),
-            corrupt,
-            damage: Mutex::new(damage),
+            loading: Loading::of(earlier),
+            is_loaded: AtomicBool::new(false),
+            damage: Mutex::default(),
             stopping: AtomicBool::new(false),
             is_creating: AtomicBool::new(false),
             late_sealed_at: AtomicI64::new(now),
@@ -151,9 +169,9 @@ impl Tsdb {
         self.journal.disk_full()
     }
 
-    /// Stretches of the journal that were skipped at start.
+    /// Stretches of the journal that were skipped at start, once the store is loaded.
     pub fn corrupt_records(&self) -> &[CorruptRecord] {
-        &self.corrupt
+        self.loading.corrupt()
     }
 
     /// What else could not be read, in words that name the file.
@@ -166,14 +184,45 @@ impl Tsdb {
         self.stopping.store(true, Ordering::SeqCst);
     }
 
-    /// Writes the head down, then what waits for the journal, and stops. Reads still work.
+    /// Writes the head down, then what waits for the journal, and stops. Reads still work. A store
+    /// that is being loaded has all of it in the journal, and [`Tsdb::load`] gives up.
     pub fn close(&self) {
         self.stop_maintenance();
-        if self.journal.poisoned().is_none() {
+        if !self.is_loading() && self.journal.poisoned().is_none() {
             // A start after a clean stop has nothing to replay. If this fails, it has.
             self.checkpoint(&mut self.maintenance.lock()).ok();
         }
         self.journal.close();
+    }
+
+    /// Opens the blocks that the manifest names. One that can not be opened is set aside.
+    fn open_blocks(&self, damage: &mut Vec<String>) -> Result<View> {
+        let mut manifest = self.manifest.lock();
+        let mut view = View::default();
+        let mut set_aside = Vec::new();
+        for entry in &manifest.blocks {
+            match OpenBlock::open(&self.dir, entry.clone(), &self.cache) {
+                Ok(block) => view.blocks.push(Arc::new(block)),
+                Err(error) => {
+                    damage.push(error.to_string());
+                    set_aside.push(entry.number);
+                }
+            }
+        }
+        view.blocks.sort_by_key(|open| open.entry.newest_seal);
+        if !set_aside.is_empty() {
+            manifest.blocks.retain(|entry| !set_aside.contains(&entry.number));
+            manifest.write(&self.dir, &*self.options.journal.files)?;
+            for number in set_aside {
+                let path = self.dir.join(manifest::block_file(number));
+                // Kept for whoever wants to look at it; it may also be gone.
+                std::fs::rename(&path, path.with_extension("corrupt")).ok();
+            }
+        }
+        for deletion in &manifest.deletions {
+            view.masks.push(Mask::of(deletion).map_err(Error::Deletion)?);
+        }
+        Ok(view)
     }
 
     fn check_time(&self, at: TimestampMs, now: TimestampMs, outcome: &mut WriteOutcome) -> bool {
@@ -203,41 +252,6 @@ impl Tsdb {
     }
 }
 
-/// Opens the blocks that the manifest names. One that can not be opened is set aside.
-fn open_blocks(
-    dir: &Path,
-    options: &Options,
-    manifest: &mut Manifest,
-    cache: &Arc<PageCache>,
-    damage: &mut Vec<String>,
-) -> Result<View> {
-    let mut view = View::default();
-    let mut set_aside = Vec::new();
-    for entry in &manifest.blocks {
-        match OpenBlock::open(dir, entry.clone(), cache) {
-            Ok(block) => view.blocks.push(Arc::new(block)),
-            Err(error) => {
-                damage.push(error.to_string());
-                set_aside.push(entry.number);
-            }
-        }
-    }
-    view.blocks.sort_by_key(|open| open.entry.newest_seal);
-    if !set_aside.is_empty() {
-        manifest.blocks.retain(|entry| !set_aside.contains(&entry.number));
-        manifest.write(dir, &*options.journal.files)?;
-        for number in set_aside {
-            let path = dir.join(manifest::block_file(number));
-            // Kept for whoever wants to look at it; it may also be gone.
-            std::fs::rename(&path, path.with_extension("corrupt")).ok();
-        }
-    }
-    for deletion in &manifest.deletions {
-        view.masks.push(Mask::of(deletion).map_err(Error::Deletion)?);
-    }
-    Ok(view)
-}
-
 impl SeriesSink for Tsdb {
     fn series_of(&self, labels: &[(&str, &str)]) -> model::Result<SeriesId> {
         let hash = fingerprint(labels.iter().copied());
@@ -252,28 +266,41 @@ impl SeriesSink for Tsdb {
                 return Ok(folded);
             }
         }
-        let metric = labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, m)| m);
-        if metric.is_empty() {
-            let labels = Labels::from_pairs(labels.iter().copied()).to_string();
-            return Err(Error::NoMetricName { labels }.into());
+        check_metric(labels)?;
+        Ok(self.find_or_create(&mut self.live.write(), hash, labels)?)
+    }
+
+    fn series_of_each(
+        &self,
+        labels: &[(&str, &str)],
+        ends: &[usize],
+        found: &mut Vec<model::Result<SeriesId>>,
+    ) {
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let of = |(start, end)| labels.get(start..end).unwrap_or_default();
+        let each: Vec<(u64, &[(&str, &str)])> = starts
+            .zip(ends.iter().copied())
+            .map(of)
+            .map(|labels| (fingerprint(labels.iter().copied()), labels))
+            .collect();
+        let mut rest = &each[..];
+        if !self.is_creating.load(Ordering::Relaxed) {
+            let live = self.live.read();
+            while let Some(((hash, labels), others)) = rest.split_first() {
+                let known = live.head.catalogue.find(*hash, labels).map(|slot| live.head.id(slot));
+                let Some(id) = known.or_else(|| live.folds.find(labels)) else { break };
+                found.push(Ok(id));
+                rest = others;
+            }
+        }
+        if rest.is_empty() {
+            return;
         }
         let mut live = self.live.write();
-        let live = &mut *live;
-        if let Some(slot) = live.head.catalogue.find(hash, labels) {
-            self.is_creating.store(false, Ordering::Relaxed);
-            return Ok(live.head.id(slot));
-        }
-        if let Some(folded) = live.folds.find(labels) {
-            self.is_creating.store(false, Ordering::Relaxed);
-            return Ok(folded);
-        }
-        self.is_creating.store(true, Ordering::Relaxed);
-        if live.head.catalogue.is_full(labels) {
-            return Err(Error::SeriesLimit { limit: live.head.catalogue.len() }.into());
-        }
-        match self.budget_reached(live, metric, labels) {
-            None => Ok(live.create(hash, labels)),
-            Some(budget) => Ok(self.fold(live, budget, metric, labels)?),
+        for (hash, labels) in rest {
+            let checked = check_metric(labels);
+            let made = checked.and_then(|()| self.find_or_create(&mut live, *hash, labels));
+            found.push(made.map_err(Into::into));
         }
     }
 
@@ -329,11 +356,7 @@ impl SeriesSink for Tsdb {
         let now = self.clock.now_ms().0;
         let mut live = self.live.write();
         let live = &mut *live;
-        let held_bytes = live.head.bytes() + live.folds.bytes();
-        if held_bytes / 2 > self.options.memory_bytes_max {
-            let limit_bytes = self.options.memory_bytes_max;
-            return Err(Error::from(disk::Error::MakingRoom { held_bytes, limit_bytes }).into());
-        }
+        self.check_memory(live)?;
         let unfolded;
         let (batch, encoded) = if is_folded {
             unfolded = live.unfold(batch, &mut outcome);
@@ -341,166 +364,96 @@ impl SeriesSink for Tsdb {
         } else {
             (batch, encoded)
         };
-        let payload =
-            record::with_news(live.next_sequence, &live.new_series, &live.new_metadata, encoded);
+        let known;
+        let (batch, encoded) = if live.head.knows(batch) {
+            (batch, encoded)
+        } else {
+            // Records name slots, and the slot of a series that went may be another's.
+            known = live.head.known(batch, &mut outcome);
+            (&known, record::encode_batch(&known))
+        };
+        let payload = Arc::new(record::with_news(
+            live.next_sequence,
+            &live.new_series,
+            &live.new_metadata,
+            encoded,
+        ));
         let bytes = payload.len() as u64;
+        let is_loading = live.waiting.is_some();
+        let kind = if is_loading { record::BATCH_WHILE_LOADING } else { record::BATCH };
         // Queued and applied under one lock: the order in the journal is the order in memory, and a
         // series is in the journal before any sample of it.
-        let appended = self.journal.append(record::BATCH, Arc::new(payload), newest);
+        let appended = self.journal.append(kind, payload.clone(), newest);
         let (_, commit) = appended.map_err(Error::from)?;
         live.next_sequence += 1;
         live.new_series.clear();
         live.new_metadata.clear();
-        live.head.apply(batch, now, &mut outcome);
+        match &mut live.waiting {
+            None => live.head.apply(batch, now),
+            Some(waiting) => waiting.push(payload),
+        }
+        outcome.accepted += (batch.points.len() + batch.histograms.len()) as u64;
+        outcome.histograms += batch.histograms.len() as u64;
+        outcome.exemplars += batch.exemplars.len() as u64;
         self.written.journal_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.written.samples.fetch_add(outcome.accepted, Ordering::Relaxed);
         Ok((outcome, commit))
     }
 }
 
-impl Tsdb {
-    /// The budget that one more series of these labels would go over.
-    fn budget_reached(
-        &self,
-        live: &Live,
-        metric: &str,
-        labels: &[(&str, &str)],
-    ) -> Option<&'static str> {
-        let Options { series_max, series_per_metric_max, values_per_label_max, .. } = self.options;
-        let catalogue = &live.head.catalogue;
-        // Nothing can have more than there is.
-        let least = [series_max, series_per_metric_max, values_per_label_max];
-        if least.iter().all(|budget| *budget == 0 || catalogue.len() < *budget) {
-            return None;
-        }
-        if catalogue.len() >= series_max {
-            return Some("total");
-        }
-        let of_metric = catalogue.series_with(METRIC_NAME, metric);
-        if series_per_metric_max > 0 && of_metric >= series_per_metric_max as u64 {
-            return Some("metric");
-        }
-        let is_over = |(name, value): &(&str, &str)| {
-            !budget::is_structural(name)
-                && catalogue.value_count(name) as usize >= values_per_label_max
-                && catalogue.series_with(name, value) == 0
-        };
-        (values_per_label_max > 0 && labels.iter().any(is_over)).then_some("label")
-    }
-
-    /// Folds a series that is one too many into another.
-    fn fold(
-        &self,
-        live: &mut Live,
-        budget: &'static str,
-        metric: &str,
-        labels: &[(&str, &str)],
-    ) -> Result<SeriesId> {
-        let limit = self.options.series_max;
-        if live.folds.len() >= self.options.folded_series_max {
-            return Err(Error::SeriesLimit { limit });
-        }
-        let now = self.clock.now_ms().0;
-        let Live { head, folds, .. } = live;
-        let values_max = self.options.values_per_label_max;
-        let hottest = |taken: &[String]| {
-            let skips =
-                |name: &str| budget::is_structural(name) || taken.iter().any(|label| label == name);
-            // Over the budget of a label, that label is the hot one, whatever the metric.
-            let over = labels.iter().find(|(name, _)| {
-                budget == "label"
-                    && !skips(name)
-                    && head.catalogue.value_count(name) as usize >= values_max
-            });
-            match over {
-                Some((name, _)) => {
-                    Some(((*name).to_owned(), u64::from(head.catalogue.value_count(name))))
-                }
-                // A metric that has no series yet tells nothing: then the label with most values.
-                None => head.catalogue.hottest_label(metric, skips).or_else(|| {
-                    let own = labels.iter().filter(|(name, _)| !skips(name));
-                    let counted = own.map(|(name, _)| (*name, head.catalogue.value_count(name)));
-                    let (name, count) = counted.max_by_key(|(_, count)| *count)?;
-                    Some((name.to_owned(), u64::from(count)))
-                }),
-            }
-        };
-        let Some(folded) = folds.labels_to_fold(metric, budget, now, hottest) else {
-            return Err(Error::SeriesLimit { limit });
-        };
-        let replaced: Vec<(&str, &str)> = labels
-            .iter()
-            .map(|(name, value)| {
-                let is_hot = folded.iter().any(|hot| hot == name);
-                (*name, if is_hot { budget::OVERFLOW } else { *value })
-            })
-            .collect();
-        let hash = fingerprint(replaced.iter().copied());
-        let known = live.head.catalogue.find(hash, &replaced);
-        let series = match known {
-            Some(slot) => live.head.id(slot),
-            // Folding may make some series over the budget, or it could not begin.
-            None if live.head.catalogue.len() < limit.saturating_add(limit / 10 + 1000) => {
-                live.create(hash, &replaced)
-            }
-            None => return Err(Error::SeriesLimit { limit }),
-        };
-        let stored = known.and_then(|slot| {
-            let chunk = &live.head.series.get(slot as usize)?.chunk;
-            (chunk.count > 0).then(|| f64::from_bits(chunk.xor.last))
-        });
-        let kind = live.head.metadata.get(metric).map(|metadata| metadata.kind);
-        let is_counter = match kind {
-            Some(MetricKind::Gauge) => false,
-            Some(MetricKind::Counter) => true,
-            _ => budget::looks_like_counter(metric),
-        };
-        Ok(live.folds.add(labels, series, is_counter, stored, known.is_none()))
-    }
-
-    /// Series that are folded now, and samples that were folded since the start.
-    pub(crate) fn folded(&self) -> (u64, u64) {
-        let live = self.live.read();
-        (live.folds.len() as u64, live.folds.samples)
-    }
-
-    /// Budgets that were reached, and what was folded.
-    pub fn overflows(&self) -> Vec<Overflow> {
-        self.live.read().folds.overflows()
-    }
+fn metric_of<'a>(labels: &[(&str, &'a str)]) -> &'a str {
+    labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, metric)| metric)
 }
 
-impl Live {
-    /// The batch without samples of folded series, with samples of the series they are folded into.
-    fn unfold(&mut self, batch: &SeriesBatch, outcome: &mut WriteOutcome) -> SeriesBatch {
-        let mut unfolded = SeriesBatch::default();
-        let mut taken = Vec::new();
-        for point in &batch.points {
-            if !budget::is_folded(point.series) {
-                unfolded.points.push(*point);
-            } else if self.folds.take(point) {
-                outcome.accepted += 1;
-                taken.push(point.series);
-            } else {
-                outcome.refuse("unknown_series", || "a folded series was forgotten".to_owned());
-            }
+/// Labels without a metric name are nobody's.
+fn check_metric(labels: &[(&str, &str)]) -> Result<()> {
+    if !metric_of(labels).is_empty() {
+        return Ok(());
+    }
+    let labels = Labels::from_pairs(labels.iter().copied()).to_string();
+    Err(Error::NoMetricName { labels })
+}
+
+impl Tsdb {
+    /// The id of a series, which is made if it is new and no budget is reached.
+    fn find_or_create(
+        &self,
+        live: &mut Live,
+        hash: u64,
+        labels: &[(&str, &str)],
+    ) -> Result<SeriesId> {
+        let known = live.head.catalogue.find(hash, labels).map(|slot| live.head.id(slot));
+        if let Some(known) = known.or_else(|| live.folds.find(labels)) {
+            self.is_creating.store(false, Ordering::Relaxed);
+            return Ok(known);
         }
-        let due = self.folds.due(taken.into_iter());
-        // They are counted when they are applied; the sender did not send them.
-        outcome.accepted = outcome.accepted.saturating_sub(due.len() as u64);
-        unfolded.points.extend(due);
-        for point in &batch.histograms {
-            if budget::is_folded(point.series) {
-                outcome.refuse("series_limit", || {
-                    "a native histogram of a series over its budget can not be folded".to_owned()
-                });
-            } else {
-                unfolded.histograms.push(point.clone());
-            }
+        self.is_creating.store(true, Ordering::Relaxed);
+        if live.head.catalogue.is_full(labels) {
+            return Err(Error::SeriesLimit { limit: live.head.catalogue.len() });
         }
-        let kept = batch.exemplars.iter().filter(|(id, _)| !budget::is_folded(*id));
-        unfolded.exemplars.extend(kept.cloned());
-        unfolded
+        match self.budget_reached(live, labels) {
+            None => Ok(live.create(hash, labels)),
+            // Which label is hot can only be told when all series are there.
+            Some(_) if live.waiting.is_some() => Err(Error::Loading),
+            Some(budget) => self.fold(live, budget, labels),
+        }
+    }
+
+    /// Refuses a batch while the head holds twice its budget. While the store is being loaded, half
+    /// of it is for what waits: the head that it comes into takes the rest.
+    fn check_memory(&self, live: &Live) -> Result<()> {
+        let mut held_bytes = live.head.bytes() + live.folds.bytes();
+        let mut limit_bytes = self.options.memory_bytes_max;
+        let mut refused_from = limit_bytes.saturating_mul(2);
+        if let Some(waiting) = &live.waiting {
+            held_bytes += waiting.bytes();
+            limit_bytes /= 2;
+            refused_from = limit_bytes;
+        }
+        if held_bytes > refused_from {
+            return Err(Error::from(disk::Error::MakingRoom { held_bytes, limit_bytes }));
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use proto::remote_write::{
 };
 use proto::{DecodeError, Messages};
 
+use super::crowd::Crowd;
 use super::described::{Described, family_of, to_kind};
 use super::histogram::to_native;
 use super::labels::{Refused, normalize, show};
@@ -43,6 +44,16 @@ fn count(messages: &impl Iterator) -> usize {
     messages.size_hint().1.unwrap_or_default()
 }
 
+/// Float samples and histograms of a series.
+fn items_v1(series: &SeriesRef<'_>) -> usize {
+    count(&series.samples()) + count(&series.histograms())
+}
+
+/// The same of 2.0.
+fn items_v2(series: &SymbolSeriesRef<'_>) -> usize {
+    count(&series.samples()) + count(&series.histograms())
+}
+
 fn malformed(error: &DecodeError) -> Rejection {
     let message = format!("the request is not valid remote-write protobuf: {error}");
     Rejection::permanent("bad_protobuf", ErrorKind::BadRequest, message)
@@ -67,15 +78,16 @@ impl<'m> Mapper<'m> {
     pub(super) fn map_v1(&mut self, decoded: &[u8]) -> Result<(), Rejection> {
         let request = WriteRef::new(decoded);
         let mut labels: Vec<(&str, &str)> = Vec::new();
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
         let mut raw: Vec<(&[u8], &[u8])> = Vec::new();
+        let mut crowd = Crowd::default();
         // Series of the request that were looked up one after the other: the next guesses.
         let mut chain: Vec<SeriesId> = Vec::new();
         let mut misses = 0;
         for series in request.timeseries() {
             let series = series.map_err(|e| malformed(&e))?;
             // Senders repeat their series in one order: guess before labels are checked and hashed.
-            if misses < MISSES_MAX {
+            let guesses = misses < MISSES_MAX;
+            if guesses {
                 if let Some(guessed) = self.guess(chain.last().copied(), &series, &mut raw) {
                     misses = 0;
                     self.sink_follow(&mut chain, guessed);
@@ -84,19 +96,49 @@ impl<'m> Mapper<'m> {
                 }
                 misses += 1;
             }
-            let items = count(&series.samples()) + count(&series.histograms());
             let found = match self.check_count(count(&series.labels())) {
                 Err(refused) => Err(refused),
                 Ok(()) => {
                     read_labels(series.labels(), &mut labels)?;
-                    self.series(&mut labels)?
+                    normalize(&mut labels)
                 }
             };
-            let Some(id) = self.kept(found, items) else { continue };
+            match found {
+                Ok(()) => crowd.add(series, &labels),
+                Err(refused) => self.refuse_series(refused, items_v1(&series)),
+            }
+            // The next guess needs this series.
+            if guesses || crowd.is_full() {
+                self.crowd_v1(&mut crowd, &mut chain)?;
+            }
+        }
+        self.crowd_v1(&mut crowd, &mut chain)?;
+        self.sink.series_follow(&chain);
+        for metadata in request.metadata() {
+            let metadata = metadata.map_err(|e| malformed(&e))?;
+            if !metadata.family.is_empty() {
+                let kind = to_kind(metadata.kind);
+                let (family, help, unit) = (metadata.family, metadata.help, metadata.unit);
+                self.described.describe(self.sink, family, kind, help, unit);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks up what is in a crowd and takes its items.
+    fn crowd_v1<'a>(
+        &mut self,
+        crowd: &mut Crowd<'a, SeriesRef<'a>>,
+        chain: &mut Vec<SeriesId>,
+    ) -> Result<(), Rejection> {
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        crowd.look_up(self.sink);
+        for (series, found, labels) in crowd.each() {
+            let Some(id) = self.kept(found, items_v1(&series))? else { continue };
             chain.push(id);
             self.samples(id, series.samples())?;
             for histogram in series.histograms() {
-                self.histogram(id, &labels, &histogram.map_err(|e| malformed(&e))?)?;
+                self.histogram(id, labels, &histogram.map_err(|e| malformed(&e))?)?;
             }
             for exemplar in series.exemplars() {
                 let exemplar = exemplar.map_err(|e| malformed(&e))?;
@@ -109,15 +151,7 @@ impl<'m> Mapper<'m> {
                 }
             }
         }
-        self.sink.series_follow(&chain);
-        for metadata in request.metadata() {
-            let metadata = metadata.map_err(|e| malformed(&e))?;
-            if !metadata.family.is_empty() {
-                let kind = to_kind(metadata.kind);
-                let (family, help, unit) = (metadata.family, metadata.help, metadata.unit);
-                self.described.describe(self.sink, family, kind, help, unit);
-            }
-        }
+        crowd.clear();
         Ok(())
     }
 
@@ -134,32 +168,50 @@ impl<'m> Mapper<'m> {
             return Err(Rejection::permanent("bad_symbols", ErrorKind::BadRequest, message));
         }
         let mut labels: Vec<(&str, &str)> = Vec::new();
-        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        let mut crowd = Crowd::default();
         let mut told = None;
         for series in request.timeseries() {
             let series = series.map_err(|e| malformed(&e))?;
-            let items = count(&series.samples()) + count(&series.histograms());
-            let found = match self.resolve(series.labels, &symbols, &mut labels) {
-                Err(refused) => Ok(Err(refused)),
-                Ok(()) => match self.check_v2(&series, &symbols) {
-                    Err(refused) => Ok(Err(refused)),
-                    Ok(()) => self.series(&mut labels),
-                },
-            }?;
-            let Some(id) = self.kept(found, items) else { continue };
+            let found = self
+                .resolve(series.labels, &symbols, &mut labels)
+                .and_then(|()| self.check_v2(&series, &symbols))
+                .and_then(|()| normalize(&mut labels));
+            match found {
+                Ok(()) => crowd.add(series, &labels),
+                Err(refused) => self.refuse_series(refused, items_v2(&series)),
+            }
+            if crowd.is_full() {
+                self.crowd_v2(&mut crowd, &symbols, &mut told)?;
+            }
+        }
+        self.crowd_v2(&mut crowd, &symbols, &mut told)
+    }
+
+    /// Looks up what is in a crowd and takes its items.
+    fn crowd_v2<'a>(
+        &mut self,
+        crowd: &mut Crowd<'a, SymbolSeriesRef<'a>>,
+        symbols: &[&'a str],
+        told: &mut Option<(&'a str, SymbolMetadataRef)>,
+    ) -> Result<(), Rejection> {
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        crowd.look_up(self.sink);
+        for (series, found, labels) in crowd.each() {
+            let Some(id) = self.kept(found, items_v2(&series))? else { continue };
             self.samples(id, series.samples())?;
             for histogram in series.histograms() {
-                self.histogram(id, &labels, &histogram.map_err(|e| malformed(&e))?)?;
+                self.histogram(id, labels, &histogram.map_err(|e| malformed(&e))?)?;
             }
             for exemplar in series.exemplars() {
                 let exemplar = exemplar.map_err(|e| malformed(&e))?;
-                match self.resolve(exemplar.labels, &symbols, &mut pairs) {
+                match self.resolve(exemplar.labels, symbols, &mut pairs) {
                     Ok(()) => self.exemplar(id, &pairs, exemplar.value, exemplar.timestamp_ms)?,
                     Err((_, example)) => self.refuse("bad_exemplar", 1, || example),
                 }
             }
-            self.describe_v2(&labels, series.metadata, &symbols, &mut told);
+            self.describe_v2(labels, series.metadata, symbols, told);
         }
+        crowd.clear();
         Ok(())
     }
 
@@ -205,25 +257,6 @@ impl<'m> Mapper<'m> {
         }
     }
 
-    /// The id of a series, or why it is refused.
-    #[inline]
-    fn series(
-        &self,
-        labels: &mut Vec<(&str, &str)>,
-    ) -> Result<Result<SeriesId, Refused>, Rejection> {
-        if let Err(refused) = normalize(labels) {
-            return Ok(Err(refused));
-        }
-        match self.sink.series_of(labels) {
-            Ok(series) => Ok(Ok(series)),
-            Err(error) => match error.kind() {
-                ErrorKind::Exhausted => Ok(Err(("series_limit", error.to_string()))),
-                ErrorKind::BadRequest => Ok(Err(("bad_labels", error.to_string()))),
-                _ => Err(Rejection::from_store(&error, self.limits.retry_delay)),
-            },
-        }
-    }
-
     /// Ends a chain of series that were looked up with one that was guessed, teaches it, and begins
     /// the next with the guessed one.
     #[inline]
@@ -257,17 +290,30 @@ impl<'m> Mapper<'m> {
         self.sink.series_after(previous, raw)
     }
 
-    /// The id, or the refusal of all `items` of the series.
+    /// The id that the store gave a series, or none if it refuses the series with all its `items`.
     #[inline]
-    fn kept(&mut self, found: Result<SeriesId, Refused>, items: usize) -> Option<SeriesId> {
-        match found {
-            Ok(id) => Some(id),
-            Err((reason, example)) => {
-                // A series of exemplars alone is told of too.
-                self.refuse(reason, items.max(1) as u64, || example);
-                None
-            }
-        }
+    fn kept(
+        &mut self,
+        found: &model::Result<SeriesId>,
+        items: usize,
+    ) -> Result<Option<SeriesId>, Rejection> {
+        let error = match found {
+            Ok(id) => return Ok(Some(*id)),
+            Err(error) => error,
+        };
+        let reason = match error.kind() {
+            ErrorKind::Exhausted => "series_limit",
+            ErrorKind::BadRequest => "bad_labels",
+            _ => return Err(Rejection::from_store(error, self.limits.retry_delay)),
+        };
+        self.refuse_series((reason, error.to_string()), items);
+        Ok(None)
+    }
+
+    /// Refuses all items of a series. A series of exemplars alone is told of too.
+    #[cold]
+    fn refuse_series(&mut self, (reason, example): Refused, items: usize) {
+        self.refuse(reason, items.max(1) as u64, || example);
     }
 
     #[cold]

@@ -44,29 +44,57 @@ pub struct Recovery {
 
 type Replay<'r> = dyn FnMut(Replayed<'_>) -> std::result::Result<i64, String> + 'r;
 
+/// The segments of earlier runs, which were not replayed yet. Their tail is cut: a segment of this
+/// run may stand behind them.
+#[derive(Debug)]
+pub struct Earlier {
+    /// Number and file, in order.
+    segments: Vec<(u64, PathBuf)>,
+    torn_bytes: u64,
+    next_segment: u64,
+}
+
+impl Earlier {
+    /// Lists the segments in `dir` and cuts the torn tail of the last one.
+    pub(crate) fn find(dir: &Path, segment_min: u64) -> Result<Earlier> {
+        let mut earlier = Earlier { segments: list(dir)?, torn_bytes: 0, next_segment: 0 };
+        if let Some((number, path)) = earlier.segments.last() {
+            let (kept_bytes, torn_bytes) = cut_tail(path, *number)?;
+            earlier.torn_bytes = torn_bytes;
+            if kept_bytes == 0 {
+                std::fs::remove_file(path).map_err(Error::io("remove", path))?;
+                sync_folder(dir).map_err(Error::io("sync", dir))?;
+                earlier.segments.pop();
+            }
+        }
+        let last = earlier.segments.last().map_or(0, |(number, _)| *number);
+        earlier.next_segment = segment_min.max(last + 1);
+        Ok(earlier)
+    }
+
+    /// The number of the segment that this run begins with: higher than any before.
+    pub fn next_segment(&self) -> u64 {
+        self.next_segment
+    }
+
+    /// More than there are records: each takes bytes.
+    pub(crate) fn records_max(&self) -> Result<u64> {
+        let bytes =
+            |path: &PathBuf| Ok(std::fs::metadata(path).map_err(Error::io("look at", path))?.len());
+        self.segments.iter().map(|(_, path)| bytes(path)).sum()
+    }
+}
+
+/// Replays segments and answers them as closed ones.
 pub(crate) fn recover(
-    dir: &Path,
+    earlier: Earlier,
     replay: &mut Replay<'_>,
 ) -> Result<(Recovery, Vec<ClosedSegment>)> {
-    let mut recovery = Recovery::default();
+    let mut recovery = Recovery { torn_bytes: earlier.torn_bytes, ..Default::default() };
     let mut closed = Vec::new();
-    let segments = list(dir)?;
-    let last = segments.last().map(|(number, _)| *number);
-    for (number, path) in segments {
-        let is_last = last == Some(number);
-        let (kept_bytes, newest) = replay_segment(&path, number, is_last, &mut recovery, replay)?;
-        if kept_bytes == 0 {
-            std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
-            sync_folder(dir).map_err(Error::io("sync", dir))?;
-            continue;
-        }
-        closed.push(ClosedSegment {
-            path,
-            number,
-            records_end: recovery.records,
-            bytes: kept_bytes,
-            newest,
-        });
+    for (number, path) in earlier.segments {
+        let (bytes, newest) = replay_segment(&path, number, &mut recovery, replay)?;
+        closed.push(ClosedSegment { path, number, records_end: recovery.records, bytes, newest });
     }
     Ok((recovery, closed))
 }
@@ -83,11 +111,36 @@ fn list(dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
     Ok(segments)
 }
 
-/// Answers how many bytes of the segment stay and the newest time in it.
+/// Cuts what stands behind the last valid record of the last segment: an append that was never
+/// acknowledged. Answers how many bytes stay, none if the file was only being made, and how many go.
+fn cut_tail(path: &Path, number: u64) -> Result<(u64, u64)> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let mut offset = match segment::check_header(&bytes, number) {
+        Ok(()) => segment::HEADER_BYTES,
+        Err(_) if bytes.len() < segment::HEADER_BYTES || bytes.iter().all(|byte| *byte == 0) => {
+            return Ok((0, bytes.len() as u64));
+        }
+        Err(_) => segment::find_record(&bytes, 0).unwrap_or(bytes.len()),
+    };
+    while offset < bytes.len() {
+        match segment::record_at(&bytes, offset) {
+            Ok((.., next)) => offset = next,
+            Err(_) => match segment::find_record(&bytes, offset + 1) {
+                Some(next) => offset = next,
+                None => {
+                    cut(path, offset as u64)?;
+                    break;
+                }
+            },
+        }
+    }
+    Ok((offset as u64, (bytes.len() - offset) as u64))
+}
+
+/// Answers the bytes of the segment and the newest time in it.
 fn replay_segment(
     path: &Path,
     number: u64,
-    is_last: bool,
     recovery: &mut Recovery,
     replay: &mut Replay<'_>,
 ) -> Result<(u64, i64)> {
@@ -95,14 +148,6 @@ fn replay_segment(
     let mut newest = i64::MIN;
     let mut offset = match segment::check_header(&bytes, number) {
         Ok(()) => segment::HEADER_BYTES,
-        Err(_)
-            if is_last
-                && (bytes.len() < segment::HEADER_BYTES || bytes.iter().all(|byte| *byte == 0)) =>
-        {
-            // The process died while it made the file: nothing in it was acknowledged.
-            recovery.torn_bytes += bytes.len() as u64;
-            return Ok((0, newest));
-        }
         Err(what) => {
             let next = segment::find_record(&bytes, 0).unwrap_or(bytes.len());
             report(recovery, path, 0, next, what);
@@ -121,18 +166,11 @@ fn replay_segment(
                 recovery.records += 1;
                 offset = next;
             }
-            Err(what) => match segment::find_record(&bytes, offset + 1) {
-                None if is_last => {
-                    cut(path, offset as u64)?;
-                    recovery.torn_bytes += (bytes.len() - offset) as u64;
-                    return Ok((offset as u64, newest));
-                }
-                next => {
-                    let next = next.unwrap_or(bytes.len());
-                    report(recovery, path, offset, next, what.to_owned());
-                    offset = next;
-                }
-            },
+            Err(what) => {
+                let next = segment::find_record(&bytes, offset + 1).unwrap_or(bytes.len());
+                report(recovery, path, offset, next, what.to_owned());
+                offset = next;
+            }
         }
     }
     Ok((bytes.len() as u64, newest))

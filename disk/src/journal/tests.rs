@@ -210,6 +210,44 @@ fn a_rolled_segment_can_be_dropped() {
 }
 
 #[test]
+fn what_is_appended_before_the_replay_stands_behind_it_and_a_torn_tail_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, ..) = open_with(dir.path(), JournalOptions::default());
+    append(&journal, 1, b"old").unwrap();
+    append(&journal, 2, b"torn").unwrap();
+    drop(journal);
+    let last = segments(dir.path()).pop().unwrap();
+    let length = std::fs::metadata(&last).unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&last).unwrap().set_len(length - 1).unwrap();
+    let begin = || Journal::begin(dir.path(), JournalOptions::default(), 7).unwrap();
+    // A start that dies before it replays anything.
+    let (journal, earlier) = begin();
+    assert_eq!(earlier.next_segment(), 7);
+    append(&journal, 3, b"new").unwrap();
+    drop(journal);
+    let (journal, earlier) = begin();
+    append(&journal, 4, b"newer").unwrap();
+    let next = journal.next_record();
+    journal.roll();
+    append(&journal, 5, b"newest").unwrap();
+    let mut kinds = Vec::new();
+    let recovery = journal.replay(earlier, &mut |replayed| {
+        kinds.push(replayed.kind);
+        Ok(0)
+    });
+    assert_eq!(recovery.unwrap(), Recovery { records: 2, ..Default::default() });
+    assert_eq!(kinds, [1, 3]);
+    let closed = journal.closed_segments();
+    let numbers: Vec<u64> = closed.iter().map(|segment| segment.number).collect();
+    assert_eq!(numbers, [1, 7, 8]);
+    assert!(closed[1].records_end < next && next <= closed[2].records_end, "{closed:?}");
+    drop(journal);
+    let (_, recovery, records) = open(dir.path());
+    assert_eq!(records.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [1, 3, 4, 5]);
+    assert!(recovery.corrupt.is_empty());
+}
+
+#[test]
 fn a_queue_over_its_bound_refuses_with_a_retryable_error() {
     let queue = Queue::new(0);
     let push = || {

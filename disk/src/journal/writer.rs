@@ -197,12 +197,11 @@ struct Writer {
 /// Makes the first segment of this run and starts the thread.
 pub(crate) fn spawn(
     dir: PathBuf,
-    segment_number: u64,
+    (segment_number, first_record): (u64, u64),
     options: JournalOptions,
     queue: Arc<Queue>,
     closed: Arc<Mutex<Vec<ClosedSegment>>>,
 ) -> Result<JoinHandle<()>> {
-    let first_record = closed.lock().last().map_or(0, |segment| segment.records_end);
     let (file, current) = create_segment(&dir, segment_number, first_record, &options)?;
     let name = format!("journal {}", dir.file_name().unwrap_or_default().to_string_lossy());
     let spawned_dir = dir.clone();

@@ -230,7 +230,7 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    async fn wait_until_ready(&self) {
+    pub(crate) async fn wait_until_ready(&self) {
         super::eventually("the server is ready", async || {
             (self.get("/-/ready").await.status == 200).then_some(())
         })
@@ -263,12 +263,17 @@ impl Server {
 
     /// Starts again on the same data, on new ports. The former process must have ended.
     pub(crate) async fn restart(&mut self) {
+        self.restart_at_once().await;
+        self.wait_until_ready().await;
+    }
+
+    /// The same, but returns as soon as the ports are open.
+    pub(crate) async fn restart_at_once(&mut self) {
         let (process, log, addresses) =
             spawn(self.folder.path(), self.is_configured, self.disk_mib).await;
         let before = std::mem::replace(&mut self.log, log);
         self.log.lock().unwrap().insert_str(0, &before.lock().unwrap());
         (self.process, self.addresses) = (process, addresses);
-        self.wait_until_ready().await;
     }
 
     /// The most memory that the process ever held.

@@ -8,7 +8,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use disk::codec::put_u64;
+use disk::codec::{put_i64, put_u64};
 use disk::{Error, PagedWriter, Result};
 use pco::wrapped::FileCompressor;
 use pco::{ChunkConfig, DeltaSpec, ModeSpec, PagingSpec};
@@ -30,6 +30,11 @@ const PENDING_BYTES_MAX: usize = 32 << 20;
 const SAME_MAX: usize = 1 << 18;
 /// Level of zstd.
 const ZIPPED_LEVEL: i32 = 6;
+/// Integers are unpacked frame by frame: one is full with this many bytes of varints.
+const FRAME_BYTES: usize = 64 << 10;
+/// Level of zstd for integers, and for a first look at whether it is worth the while.
+const FRAME_LEVEL: i32 = 9;
+const LOOK_LEVEL: i32 = 1;
 
 /// What a chunk holds; the first byte of its header.
 pub(super) const NARROW: u8 = 1;
@@ -37,6 +42,7 @@ pub(super) const WIDE: u8 = 2;
 pub(super) const FLOATS: u8 = 3;
 pub(super) const BYTES: u8 = 4;
 pub(super) const ZIPPED: u8 = 5;
+pub(super) const PACKED: u8 = 6;
 
 /// Bytes of a row of the chunk table: offset, length of the header, length of the body.
 pub(super) const TABLE_ROW_BYTES: usize = 16;
@@ -274,7 +280,9 @@ impl ChunkWriter {
         let encoded = match &pending.numbers {
             Numbers::Ints(numbers) => {
                 let is_narrow = matches!(key.1, Class::Ints { is_narrow: true, .. });
-                encode_ints(numbers, &pending.pages, is_narrow)
+                encode_ints(numbers, &pending.pages, is_narrow).and_then(|encoded| {
+                    Ok(pack_ints(numbers, &pending.pages, encoded.bytes())?.unwrap_or(encoded))
+                })
             }
             Numbers::Floats(numbers) => encode_numbers(numbers, &pending.pages, FLOATS, true),
             Numbers::Bytes(bytes) if key.1 == Class::Zipped => {
@@ -336,6 +344,10 @@ impl Encoded {
         Encoded { kind, meta: Vec::new(), pages, body }
     }
 
+    fn bytes(&self) -> usize {
+        self.meta.len() + self.pages.len() + self.body.len()
+    }
+
     fn header(&self) -> Vec<u8> {
         let mut header = vec![self.kind];
         put_u64(&mut header, self.meta.len() as u64);
@@ -355,6 +367,47 @@ fn encode_ints(numbers: &[i64], pages: &[usize], is_narrow: bool) -> Result<Enco
     } else {
         encode_numbers(numbers, pages, WIDE, false)
     }
+}
+
+/// Integers as varints in frames of zstd, if that takes clearly less than `bytes`. The bins of the
+/// other codec see each number alone; this one finds stretches that series of one kind share, such
+/// as what is free and what is free in all zones.
+fn pack_ints(numbers: &[i64], pages: &[usize], bytes: usize) -> Result<Option<Encoded>, String> {
+    let mut frames: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut lengths = Vec::with_capacity(pages.len());
+    let mut rest = numbers;
+    for count in pages {
+        if frames.last().is_none_or(|(_, frame)| frame.len() >= FRAME_BYTES) {
+            frames.push((0, Vec::new()));
+        }
+        let (page, others) = rest.split_at(*count);
+        rest = others;
+        if let Some((pages, frame)) = frames.last_mut() {
+            let before = frame.len();
+            page.iter().for_each(|number| put_i64(frame, *number));
+            lengths.push(frame.len() - before);
+            *pages += 1;
+        }
+    }
+    let compress = |level: i32| -> Result<Vec<Vec<u8>>, String> {
+        let zip = |(_, frame): &(usize, Vec<u8>)| zstd::bulk::compress(frame, level);
+        frames.iter().map(zip).collect::<std::io::Result<_>>().map_err(|e| e.to_string())
+    };
+    let total = |zipped: &[Vec<u8>]| zipped.iter().map(Vec::len).sum::<usize>() + lengths.len() * 2;
+    if total(&compress(LOOK_LEVEL)?) > bytes {
+        return Ok(None);
+    }
+    let zipped = compress(FRAME_LEVEL)?;
+    if total(&zipped) > bytes - bytes / 16 {
+        return Ok(None);
+    }
+    let mut meta = Vec::new();
+    put_u64(&mut meta, zipped.len() as u64);
+    for ((pages, _), body) in frames.iter().zip(&zipped) {
+        put_u64(&mut meta, *pages as u64);
+        put_u64(&mut meta, body.len() as u64);
+    }
+    Ok(Some(Encoded { kind: PACKED, meta, pages: lengths, body: zipped.concat() }))
 }
 
 /// Integers are differences already; floats are left to the codec's own choice.

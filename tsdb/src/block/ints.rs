@@ -14,7 +14,7 @@ use disk::codec::{Reader, put_i64, put_u64};
 use super::Codec;
 use super::chunks::{ChunkWriter, Class, Section};
 use super::fields::Fields;
-use super::pages::ChunkReader;
+use super::pages::{ChunkReader, unzigzag};
 
 /// Numbers of a segment.
 pub(super) const SEGMENT: usize = 1024;
@@ -305,7 +305,7 @@ fn decode_segment(
                 return Err(fields.corrupt("a sequence that ends early"));
             }
             if place == VARINTS {
-                steps.iter_mut().for_each(|step| *step = (*step as u64 >> 1) as i64 ^ -(*step & 1));
+                steps.iter_mut().for_each(|step| *step = unzigzag(*step));
             }
         } else if needed > 0 {
             reader.ints(chunk, page, length, needed, &mut steps)?;
@@ -348,7 +348,7 @@ fn decode_segment(
 }
 
 /// Appends the first `count` varints of `bytes`.
-fn get_varints(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Option<()> {
+pub(super) fn get_varints(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Option<()> {
     out.reserve(count);
     let mut at = 0;
     for _ in 0..count {

@@ -6,7 +6,8 @@ use disk::{PagedFile, Result};
 use pco::wrapped::{ChunkDecompressor, FileDecompressor};
 use rustc_hash::FxHashMap;
 
-use super::chunks::{BYTES, FLOATS, NARROW, TABLE_ROW_BYTES, WIDE, ZIPPED};
+use super::chunks::{BYTES, FLOATS, NARROW, PACKED, TABLE_ROW_BYTES, WIDE, ZIPPED};
+use super::ints::get_varints;
 
 /// Opened chunks that are kept; each takes some 20 KB.
 const CHUNKS_MAX: usize = 256;
@@ -14,6 +15,8 @@ const CHUNKS_MAX: usize = 256;
 const BATCH: usize = pco::FULL_BATCH_N;
 /// No compressed chunk is larger.
 const ZIPPED_BYTES_MAX: usize = 256 << 20;
+/// No frame of integers is larger.
+const FRAME_BYTES_MAX: usize = 1 << 20;
 
 /// Opened chunks and buffers.
 #[derive(Default)]
@@ -39,6 +42,63 @@ enum Kind {
     Floats(ChunkDecompressor<f64>),
     Bytes,
     Zipped(Vec<u8>),
+    Packed(Packed),
+}
+
+/// Integers as varints in compressed frames, of which the last one that was read is kept.
+struct Packed {
+    frames: Vec<Frame>,
+    held: Option<(usize, Vec<u8>)>,
+}
+
+struct Frame {
+    /// Where it ends, unpacked.
+    unpacked_end: u32,
+    /// Where it ends in the body.
+    end: u32,
+}
+
+impl Packed {
+    /// Which pages and bytes each frame has.
+    fn open(meta: &[u8], ends: &[u32], body_bytes: u32) -> Option<Packed> {
+        let mut fields = Reader::new(meta);
+        let mut frames = Vec::new();
+        let (mut pages, mut end) = (0usize, 0u32);
+        for _ in 0..fields.count().ok()? {
+            pages = pages.checked_add(fields.u32().ok()? as usize)?;
+            end = end.checked_add(fields.u32().ok()?)?;
+            let unpacked_end = *ends.get(pages.checked_sub(1)?)?;
+            frames.push(Frame { unpacked_end, end });
+        }
+        let is_whole = pages == ends.len() && end == body_bytes && fields.is_at_end();
+        is_whole.then_some(Packed { frames, held: None })
+    }
+
+    /// The bytes of a page that begins at `begin` of what is unpacked.
+    fn page(&mut self, begin: u32, length: usize, body: u64, file: &PagedFile) -> Result<&[u8]> {
+        let wrong = || file.corrupt(body, "expected a frame of integers");
+        let number = self.frames.partition_point(|frame| frame.unpacked_end <= begin);
+        let frame = self.frames.get(number).ok_or_else(wrong)?;
+        let (unpacked_begin, packed_begin) = match number.checked_sub(1) {
+            None => (0, 0),
+            Some(before) => (self.frames[before].unpacked_end, self.frames[before].end),
+        };
+        let bytes = (frame.unpacked_end - unpacked_begin) as usize;
+        if bytes > FRAME_BYTES_MAX {
+            return Err(wrong());
+        }
+        let held = match self.held.take() {
+            Some(held) if held.0 == number => held,
+            _ => {
+                let packed_bytes = (frame.end - packed_begin) as usize;
+                let packed = file.view(body + u64::from(packed_begin), packed_bytes)?;
+                let unpacked = zstd::bulk::decompress(&packed, bytes).map_err(|_| wrong())?;
+                (number, unpacked)
+            }
+        };
+        let at = (begin - unpacked_begin) as usize;
+        self.held.insert(held).1.get(at..at + length).ok_or_else(wrong)
+    }
 }
 
 /// Reads pages of the chunks of one block.
@@ -63,19 +123,27 @@ impl ChunkReader<'_> {
         let mut narrow = std::mem::take(&mut self.scratch.narrow);
         let opened = self.open(chunk)?;
         let (offset, length) = opened.page(page, file)?;
-        let view = file.view(offset, length)?;
         let begin = out.len();
         let taken = needed.next_multiple_of(BATCH).min(count);
         let done = match &mut opened.kind {
             Kind::Narrow(decoder) => {
+                let view = file.view(offset, length)?;
                 narrow.resize(taken, 0);
                 let done = decode(decoder, &view, count, &mut narrow);
                 out.extend(narrow.iter().map(|number| i64::from(*number)));
                 done
             }
             Kind::Wide(decoder) => {
+                let view = file.view(offset, length)?;
                 out.resize(begin + taken, 0);
                 decode(decoder, &view, count, &mut out[begin..])
+            }
+            Kind::Packed(packed) => {
+                let bytes =
+                    packed.page((offset - opened.body) as u32, length, opened.body, file)?;
+                let done = get_varints(bytes, taken, out).is_some();
+                out[begin..].iter_mut().for_each(|number| *number = unzigzag(*number));
+                done
             }
             Kind::Floats(_) | Kind::Bytes | Kind::Zipped(_) => false,
         };
@@ -158,6 +226,12 @@ impl Chunk {
     }
 }
 
+/// The signed number that a varint stands for.
+#[inline]
+pub(super) fn unzigzag(number: i64) -> i64 {
+    (number as u64 >> 1) as i64 ^ -(number & 1)
+}
+
 /// Fills `out` with the first of a page's `count` numbers: whole batches, or all.
 fn decode<T: pco::data_types::Number>(
     decoder: &mut ChunkDecompressor<T>,
@@ -199,7 +273,7 @@ fn open_chunk(file: &PagedFile, table: (u64, u64), chunk: u32) -> Result<Chunk> 
         end = end.checked_add(length).ok_or_else(|| file.corrupt(offset, "a chunk too large"))?;
         ends.push(end);
     }
-    if kind != ZIPPED && end > body_bytes {
+    if ![ZIPPED, PACKED].contains(&kind) && end > body_bytes {
         return Err(file.corrupt(offset, "expected pages that fit their chunk"));
     }
     let opened = match kind {
@@ -207,6 +281,7 @@ fn open_chunk(file: &PagedFile, table: (u64, u64), chunk: u32) -> Result<Chunk> 
         WIDE => open_numbers(meta).map(Kind::Wide),
         FLOATS => open_numbers(meta).map(Kind::Floats),
         BYTES => Some(Kind::Bytes),
+        PACKED => Packed::open(meta, &ends, body_bytes).map(Kind::Packed),
         ZIPPED if end as usize <= ZIPPED_BYTES_MAX => {
             let packed = file.view(body, body_bytes as usize)?;
             zstd::bulk::decompress(&packed, end as usize).ok().map(Kind::Zipped)

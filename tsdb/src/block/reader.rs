@@ -91,59 +91,6 @@ impl Block {
         number.map_err(|_| self.file.corrupt(offset, "expected a fingerprint"))
     }
 
-    /// The series at a place in the order of fingerprints, and its fingerprint.
-    #[cfg(test)]
-    fn in_order(&self, place: u32) -> Result<(u64, u32)> {
-        let orders = self.footer.fingerprints.saturating_add(u64::from(self.series) * 8);
-        let offset = orders.saturating_add(u64::from(place) * 4);
-        let bytes = self.file.view(offset, 4)?;
-        let index = Reader::new(&bytes).array().map(u32::from_le_bytes);
-        let index = index.map_err(|_| self.file.corrupt(offset, "expected a series"))?;
-        Ok((self.fingerprint(index)?, index))
-    }
-
-    /// The series of these labels, whose fingerprint is known.
-    #[cfg(test)]
-    pub(crate) fn find(
-        &self,
-        fingerprint: u64,
-        labels: &Labels,
-        scratch: &mut ReadScratch,
-    ) -> Result<Option<u32>> {
-        // Hashes are spread evenly: guess where it should be, then halve what is left.
-        let (mut low, mut high) = (0u32, self.series);
-        let (mut low_hash, mut high_hash) = (0u64, u64::MAX);
-        let mut guesses = 0;
-        while low < high {
-            let span = u128::from(high_hash - low_hash) + 1;
-            let offset = u128::from(fingerprint.saturating_sub(low_hash));
-            let guess = low + ((offset * u128::from(high - low)) / span) as u32;
-            let middle = if guesses < 4 { guess.min(high - 1) } else { low + (high - low) / 2 };
-            guesses += 1;
-            let (found, _) = self.in_order(middle)?;
-            if found < fingerprint {
-                (low, low_hash) = (middle + 1, found);
-            } else {
-                (high, high_hash) = (middle, found);
-            }
-            if low_hash > high_hash {
-                return Err(self
-                    .file
-                    .corrupt(self.footer.fingerprints, "fingerprints in disorder"));
-            }
-        }
-        for place in low..self.series {
-            let (found, index) = self.in_order(place)?;
-            if found != fingerprint {
-                break;
-            }
-            if self.labels(index, scratch)? == *labels {
-                return Ok(Some(index));
-            }
-        }
-        Ok(None)
-    }
-
     /// The labels of a series. Cheapest in order of index.
     pub(crate) fn labels(&self, index: u32, scratch: &mut ReadScratch) -> Result<Labels> {
         self.check(index)?;

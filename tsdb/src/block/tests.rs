@@ -46,7 +46,7 @@ fn bits(columns: &Columns) -> String {
             let bounds: Vec<u64> = h.custom_bounds.iter().map(|bound| bound.to_bits()).collect();
             let numbers = [h.zero_threshold, h.zero_count, h.count, h.sum].map(f64::to_bits);
             let sides = (buckets(&h.positive), buckets(&h.negative));
-            (at.0, start.0, h.schema, h.is_gauge, numbers, sides, bounds)
+            (at.0, start.0, h.schema, h.reset_hint, numbers, sides, bounds)
         })
         .collect();
     let exemplars: Vec<_> = columns
@@ -95,7 +95,6 @@ fn check_all(block: &Block, series: &Series, range: RangeMs) {
         assert_eq!(block.labels(index, &mut scratch).unwrap(), *labels);
         let hash = fingerprint(labels.iter());
         assert_eq!(block.fingerprint(index).unwrap(), hash);
-        assert_eq!(block.find(hash, labels, &mut scratch).unwrap(), Some(index));
         let found = block.read(index, range, Wanted::ALL, &mut scratch).unwrap();
         assert_eq!(bits(&found), bits(&filter(columns, range)), "{labels}");
         let times = columns.times.iter().copied();
@@ -270,7 +269,6 @@ fn use_whatever_opens(path: &Path, matcher: Matcher) {
     let mut scratch = ReadScratch::default();
     for index in 0..count {
         block.series_times(index, &mut scratch).ok();
-        block.find(u64::from(index) << 55, &Labels::empty(), &mut scratch).ok();
     }
 }
 
@@ -416,5 +414,42 @@ fn a_fingerprint_is_the_hash_of_the_labels_however_long_they_are() {
         let pairs = [("a", value.as_str()), ("b", "1")];
         let bytes = [b"a\xff", value.as_bytes(), b"\xff", b"b\xff1\xff"].concat();
         assert_eq!(fingerprint(pairs.into_iter()), xxh3_64(&bytes), "{length}");
+    }
+}
+
+#[test]
+fn series_that_share_stretches_share_their_bytes_and_are_read_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("b");
+    let times: Arc<Vec<i64>> = Arc::new((0..3000).map(|i| i * 15_000).collect());
+    // A counter that moves as if by chance, and others that follow it later or differ here and there.
+    let (mut seed, mut count) = (7u64, 0);
+    let walk: Vec<f64> = std::iter::repeat_with(|| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        count += if seed >> 63 == 0 { seed >> 52 } else { 0 };
+        count as f64
+    })
+    .take(4000)
+    .collect();
+    let columns = |number: usize| Columns {
+        times: times.clone(),
+        values: (0..3000)
+            .map(|i| walk[i + number * 10] + f64::from(u8::from(i > 97 * number)))
+            .collect(),
+        ..Default::default()
+    };
+    let series: Series = (0..40).map(|n| (labels("m", n), columns(n))).collect();
+    let meta = write(&path, Codec::Dense, &series);
+    let one = write(&dir.path().join("one"), Codec::Dense, &series[..1].to_vec());
+    let (all, alone) = (meta.sections.values, one.sections.values * 40);
+    assert!(all < alone / 4, "{all} bytes, {alone} without the others");
+    let block = open(&path);
+    check_all(&block, &series, RangeMs::ALL);
+    let range = RangeMs { start: TimestampMs(1_100 * 15_000), end: TimestampMs(1_200 * 15_000) };
+    check_all(&block, &series, range);
+    let mut scratch = ReadScratch::default();
+    for index in [39, 0, 20, 20, 1] {
+        let found = block.read(index, range, Wanted::ALL, &mut scratch).unwrap();
+        assert_eq!(bits(&found), bits(&filter(&series[index as usize].1, range)));
     }
 }

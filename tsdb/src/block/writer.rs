@@ -97,6 +97,8 @@ impl BlockWriter {
             self.cover(Some(first.at.0), Some(last.at.0));
             self.meta.exemplars += columns.exemplars.len() as u64;
         }
+        let samples = columns.values.len().max(columns.histograms.len()) as u64;
+        self.meta.series_samples_max = self.meta.series_samples_max.max(samples);
         self.push(labels, series, &record);
         Ok(())
     }
@@ -194,11 +196,6 @@ impl BlockWriter {
         let fingerprints = file.position();
         for fingerprint in &self.fingerprints {
             file.write(&fingerprint.to_le_bytes())?;
-        }
-        let mut order: Vec<u32> = (0..self.fingerprints.len() as u32).collect();
-        order.sort_unstable_by_key(|series| self.fingerprints[*series as usize]);
-        for series in &order {
-            file.write(&series.to_le_bytes())?;
         }
         bytes.index = file.position() - index;
 

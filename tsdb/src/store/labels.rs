@@ -41,6 +41,7 @@ impl Tsdb {
         range: RangeMs,
         context: &QueryContext,
     ) -> model::Result<Option<Vec<String>>> {
+        self.check_loaded()?;
         let mut found: BTreeSet<String> = BTreeSet::new();
         let mut add = |text: &str| {
             if !found.contains(text) {

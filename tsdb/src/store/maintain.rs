@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use disk::files::{Files, sync_folder};
+use disk::files::{Files, create_folders, sync_folder};
 use disk::journal::JournalStats;
 use model::admin::Deleted;
 use model::labels::Labels;
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{self, block_file, checkpoint_file};
 use crate::options::RetentionRule;
 use crate::store::merge::MergePlan;
-use crate::store::{Maintenance, Tsdb};
+use crate::store::{JOURNAL_FOLDER, Maintenance, Tsdb};
 use crate::view::{OpenBlock, View};
 
 /// What the store holds and did.
@@ -120,6 +120,9 @@ impl Tsdb {
     /// Does what is due: seals windows that are over, merges blocks, writes the head down, forgets
     /// what is too old. Called now and then by one thread; may take long.
     pub fn maintain(&self) -> Result<()> {
+        if self.is_loading() {
+            return Ok(());
+        }
         let mut maintenance = self.maintenance.lock();
         // First of all, since it makes room on a disk that may be full.
         self.enforce_retention()?;
@@ -146,6 +149,7 @@ impl Tsdb {
     /// Seals everything in memory and merges the blocks of each long stretch into one. For backups
     /// and measurements: samples that come for a window that is still running are late afterwards.
     pub fn merge_all(&self) -> Result<()> {
+        self.check_loaded()?;
         let mut maintenance = self.maintenance.lock();
         self.seal_all()?;
         // A merge that is given up leaves its plan due.
@@ -301,6 +305,7 @@ impl Tsdb {
             let mut manifest = self.manifest.lock();
             let mut next = manifest.clone();
             let old = next.checkpoint.replace(number);
+            next.next_sequence = self.live.read().next_sequence;
             next.write(&self.dir, self.files())?;
             *manifest = next;
             Ok((bytes, old))
@@ -433,6 +438,7 @@ impl Tsdb {
     /// answers on return; [`Tsdb::undelete`] brings them back for as long as [`crate::Options::undo_ms`]
     /// says, then merges leave them out. Answers the deletion's id. Durable on return.
     pub fn delete(&self, matchers: &[Matcher], range: RangeMs) -> Result<u64> {
+        self.check_loaded()?;
         let mut maintenance = self.maintenance.lock();
         // A deletion speaks of samples in blocks: what is there by now becomes one, and no journal
         // may bring it back into the head after a crash.
@@ -461,6 +467,7 @@ impl Tsdb {
 
     /// Takes a deletion back. Durable on return.
     pub fn undelete(&self, id: u64) -> Result<()> {
+        self.check_loaded()?;
         let _maintenance = self.maintenance.lock();
         self.drop_deletion(id)
     }
@@ -508,6 +515,7 @@ impl Tsdb {
 
     /// Frees the room of everything deleted, now; nothing of it can be taken back afterwards.
     pub fn clean_deletions(&self) -> Result<()> {
+        self.check_loaded()?;
         let _maintenance = self.maintenance.lock();
         let all = self.manifest.lock().deletions.clone();
         all.iter().try_for_each(|deletion| self.finish_deletion(deletion))
@@ -573,9 +581,10 @@ impl Tsdb {
     /// never change. The store goes on meanwhile; what is acknowledged before the call is in the
     /// copy. Opening the copy as a store restores it. Durable on return.
     pub fn snapshot(&self, to: &Path) -> Result<()> {
+        self.check_loaded()?;
         let mut maintenance = self.maintenance.lock();
         self.checkpoint(&mut maintenance)?;
-        std::fs::create_dir_all(to.join("journal")).map_err(Error::io("create", to))?;
+        create_folders(&to.join(JOURNAL_FOLDER)).map_err(Error::io("create", to))?;
         let manifest = self.manifest.lock().clone();
         let link = |name: &str| {
             let (from, to) = (self.dir.join(name), to.join(name));
@@ -598,10 +607,10 @@ impl Tsdb {
             .map_err(|error| Error::Corrupt { path: self.dir.clone(), what: error.to_string() })?;
         for segment in self.journal.closed_segments() {
             let name = segment.path().file_name().unwrap_or_default().to_string_lossy();
-            link(&format!("journal/{name}"))?;
+            link(&format!("{JOURNAL_FOLDER}/{name}"))?;
         }
         manifest.write(to, self.files())?;
-        sync_folder(&to.join("journal")).map_err(Error::io("sync", to))
+        sync_folder(&to.join(JOURNAL_FOLDER)).map_err(Error::io("sync", to))
     }
 
     /// A record that says nothing.

@@ -82,8 +82,37 @@ impl Tsdb {
         None
     }
 
-    /// Whether the blocks of one stretch are to become one of `level`.
+    /// Whether blocks of one stretch are to become one of `level`. If one would be too large, blocks
+    /// that stand beside each other become one as far as they can. Those have no rollups, whose
+    /// buckets they might share.
     fn plan_stretch(
+        &self,
+        view: &View,
+        blocks: &[&Arc<OpenBlock>],
+        level: u32,
+        all: bool,
+    ) -> Option<MergePlan> {
+        let mut samples = 0;
+        let mut ends = Vec::new();
+        for (place, open) in blocks.iter().enumerate() {
+            let own = open.entry.meta.series_samples_max;
+            if samples > 0 && samples + own > self.options.merged_samples_max as u64 {
+                ends.push(place);
+                samples = 0;
+            }
+            samples += own;
+        }
+        if ends.is_empty() {
+            return self.plan_blocks(view, blocks, level, all);
+        }
+        ends.push(blocks.len());
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let mut parts = starts.zip(&ends).map(|(start, end)| &blocks[start..*end]);
+        parts.find_map(|part| self.plan_blocks(view, part, level.min(1), all))
+    }
+
+    /// Whether these blocks are to become one of `level`.
+    fn plan_blocks(
         &self,
         view: &View,
         blocks: &[&Arc<OpenBlock>],

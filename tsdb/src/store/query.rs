@@ -7,6 +7,7 @@ use model::labels::Labels;
 use model::read::{RangeMs, SeriesColumns, SeriesColumnsWanted, SeriesRequest, SeriesStream};
 use model::rollup::RollupRequest;
 use model::sample::{Exemplar, MetricMetadata, SeriesId};
+use model::write::NO_START;
 use model::{ErrorKind, Matcher, QueryContext, SeriesSource, TimestampMs};
 use rustc_hash::FxHashMap;
 
@@ -43,7 +44,7 @@ pub(super) struct Reading<'a> {
 }
 
 impl Tsdb {
-    fn begin<'a>(
+    fn begin_reading<'a>(
         &'a self,
         matchers: &[Matcher],
         range: RangeMs,
@@ -51,6 +52,7 @@ impl Tsdb {
         context: &QueryContext,
     ) -> model::Result<(Reading<'a>, Vec<Sources>)> {
         context.check()?;
+        self.check_loaded()?;
         let range = match self.see_ms_max() {
             Some(keep_ms) => {
                 let oldest = self.clock.now_ms().plus_ms(-keep_ms);
@@ -302,7 +304,7 @@ impl SeriesSource for Tsdb {
         context: &'a QueryContext,
     ) -> model::Result<SeriesStream<'a>> {
         let (mut reading, sources) =
-            self.begin(&request.matchers, request.range, request.rollup, context)?;
+            self.begin_reading(&request.matchers, request.range, request.rollup, context)?;
         let SeriesColumnsWanted { samples, starts } = request.columns;
         let wanted = Wanted { values: true, starts, exemplars: false };
         let stream = sources.into_iter().filter_map(move |sources| {
@@ -337,6 +339,10 @@ impl SeriesSource for Tsdb {
             let mut out = bare(id, labels);
             if starts {
                 out.starts_ms = expand_starts(&columns.starts, columns.values.len());
+            }
+            if starts && columns.histograms.iter().any(|sample| sample.start != NO_START) {
+                out.histogram_starts_ms =
+                    columns.histograms.iter().map(|sample| sample.start.0).collect();
             }
             out.times_ms = columns.times;
             out.values = columns.values;
@@ -401,7 +407,7 @@ impl SeriesSource for Tsdb {
         range: RangeMs,
         context: &QueryContext,
     ) -> model::Result<Vec<(Labels, Vec<Exemplar>)>> {
-        let (mut reading, sources) = self.begin(matchers, range, None, context)?;
+        let (mut reading, sources) = self.begin_reading(matchers, range, None, context)?;
         let wanted = Wanted { values: false, starts: false, exemplars: true };
         let mut found = Vec::new();
         for sources in sources {
@@ -415,9 +421,10 @@ impl SeriesSource for Tsdb {
         Ok(found)
     }
 
-    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
+    fn metadata(&self) -> model::Result<Vec<(String, MetricMetadata)>> {
+        self.check_loaded()?;
         let live = self.live.read();
-        live.head.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+        Ok(live.head.metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 }
 
@@ -429,6 +436,7 @@ fn bare(id: SeriesId, labels: Labels) -> SeriesColumns {
         values: Vec::new(),
         starts_ms: Vec::new(),
         histograms: Vec::new(),
+        histogram_starts_ms: Vec::new(),
         rollup: None,
     }
 }

@@ -1,126 +1,165 @@
-//! The head at start: the checkpoint, and what the journal holds since.
+//! What the journal says, put into a head: at start on top of the checkpoint, and while a start
+//! loads, record by record behind it.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use disk::{Journal, Recovery};
-use rustc_hash::FxHashSet;
+use model::labels::Labels;
+use model::sample::SeriesId;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::block::fingerprint;
-use crate::budget::Folds;
 use crate::checkpoint::{self, Resume};
 use crate::columns::HistogramSample;
-use crate::error::Result;
 use crate::head::{Head, SLOT_MAX};
-use crate::manifest::{Manifest, checkpoint_file};
 use crate::options::Options;
 use crate::record;
-use crate::store::Live;
 
-const JOURNAL_FOLDER: &str = "journal";
-
-/// Rebuilds the head of the store in `dir`.
-pub(super) fn open_head(
-    dir: &Path,
-    options: &Options,
-    manifest: &Manifest,
-    now: i64,
-    damage: &mut Vec<String>,
-) -> Result<(Live, Journal, Recovery)> {
-    let mut replay = Replay {
-        head: Head::new(options.window_ms),
-        resume: Resume::default(),
-        created: FxHashSet::default(),
-        next_sequence: 0,
-        now,
-    };
-    if let Some(number) = manifest.checkpoint {
-        match checkpoint::read(&dir.join(checkpoint_file(number)), options.window_ms) {
-            Ok(restored) => {
-                damage.extend(restored.damage);
-                replay.next_sequence = restored.resume.catalogue;
-                let slices = restored.resume.slices.iter().copied();
-                replay.next_sequence = slices.fold(replay.next_sequence, u64::max);
-                (replay.head, replay.resume) = (restored.head, restored.resume);
-            }
-            Err(error) => damage.push(error.to_string()),
-        }
-    }
-    let journal_dir = dir.join(JOURNAL_FOLDER);
-    let (journal, recovery) =
-        Journal::open(&journal_dir, options.journal.clone(), &mut |replayed| {
-            replay.record(replayed.kind, replayed.payload)
-        })?;
-    let Replay { mut head, next_sequence, .. } = replay;
-    head.catalogue.free_all_empty();
-    head.removed.clear();
-    let folds = Folds::new(now);
-    let (new_series, new_metadata) = (record::NewSeries::default(), Vec::new());
-    let live = Live { head, new_series, new_metadata, next_sequence, folds };
-    Ok((live, journal, recovery))
-}
-
-struct Replay {
-    head: Head,
+/// A head that is being rebuilt.
+pub(super) struct Replay {
+    pub(super) head: Head,
     resume: Resume,
     /// Slots whose series was made by a replayed record: all later samples are its.
     created: FxHashSet<u32>,
-    next_sequence: u64,
+    /// The start whose records while it loaded are being replayed, and the slots of the series that
+    /// it numbered.
+    start: u64,
+    slots_of_start: FxHashMap<u32, u32>,
+    /// Slots that records of starts that loaded have made series in: no record names them yet.
+    pub(super) unannounced: Vec<u32>,
     now: i64,
 }
 
+/// Whose series the numbers in a record are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    Slots,
+    OfStart,
+}
+
 impl Replay {
-    fn record(&mut self, kind: u8, payload: &[u8]) -> std::result::Result<i64, String> {
-        if kind != record::BATCH {
-            return Err(format!("unknown kind {kind} of record"));
+    /// Begins with a checkpoint, if there is one; what it lost is told in `damage`.
+    pub(super) fn of_checkpoint(
+        path: Option<&Path>,
+        options: &Options,
+        now: i64,
+        damage: &mut Vec<String>,
+    ) -> Replay {
+        let mut replay = Replay {
+            head: Head::new(options.window_ms),
+            resume: Resume::default(),
+            created: FxHashSet::default(),
+            start: 0,
+            slots_of_start: FxHashMap::default(),
+            unannounced: Vec::new(),
+            now,
+        };
+        match path.map(|path| checkpoint::read(path, options.window_ms)) {
+            None => {}
+            Some(Ok(restored)) => {
+                damage.extend(restored.damage);
+                (replay.head, replay.resume) = (restored.head, restored.resume);
+            }
+            Some(Err(error)) => damage.push(error.to_string()),
         }
+        replay
+    }
+
+    /// From here on all records count: the checkpoint is older than they are.
+    pub(super) fn forget_checkpoint(&mut self) {
+        self.resume = Resume::default();
+    }
+
+    /// Whether there was a record of a start that loaded.
+    pub(super) fn has_translated(&self) -> bool {
+        self.start != 0
+    }
+
+    /// Puts a record into the head. Answers the newest time in it.
+    pub(super) fn record(&mut self, kind: u8, payload: &[u8]) -> Result<i64, String> {
+        let numbers = match kind {
+            record::BATCH => Numbers::Slots,
+            record::BATCH_WHILE_LOADING => Numbers::OfStart,
+            _ => return Err(format!("unknown kind {kind} of record")),
+        };
         let decoded = record::decode(payload).map_err(|e| e.to_string())?;
         let sequence = decoded.sequence;
-        self.next_sequence = self.next_sequence.max(sequence + 1);
+        if numbers == Numbers::OfStart && self.start != record::start_of(sequence) {
+            self.start = record::start_of(sequence);
+            self.slots_of_start.clear();
+        }
         if sequence >= self.resume.catalogue {
-            for (slot, labels) in decoded.series {
-                if slot > SLOT_MAX {
-                    return Err(format!("slot {slot} is higher than any that is given out"));
+            for (number, labels) in decoded.series {
+                match numbers {
+                    Numbers::Slots => self.place(number, &labels)?,
+                    Numbers::OfStart => self.find_or_make(number, &labels),
                 }
-                let pairs: Vec<_> = labels.iter().collect();
-                let hash = fingerprint(pairs.iter().copied());
-                // Retention may have dropped and made a series anew between two records.
-                if let Some(other) = self.head.catalogue.find(hash, &pairs)
-                    && other != slot
-                {
-                    self.head.remove(other);
-                }
-                self.head.create_at(slot, hash, &pairs);
-                self.created.insert(slot);
             }
             self.head.metadata.extend(decoded.metadata);
         }
         for point in &decoded.batch.points {
-            let slot = point.series.0 as u32;
-            if self.applies(slot, sequence) {
+            if let Some(slot) = self.slot(numbers, point.series, sequence) {
                 let bits = point.value.to_bits();
                 self.head.push(slot, point.at.0, point.start.0, bits, self.now);
             }
         }
         let newest = record::newest(&decoded.batch);
         for point in decoded.batch.histograms {
-            let slot = point.series.0 as u32;
-            if self.applies(slot, sequence) {
-                let histogram = std::sync::Arc::new(point.histogram);
+            if let Some(slot) = self.slot(numbers, point.series, sequence) {
+                let histogram = Arc::new(point.histogram);
                 let sample = HistogramSample { at: point.at, start: point.start, histogram };
                 self.head.push_histogram(slot, sample, self.now);
             }
         }
         for (id, exemplar) in decoded.batch.exemplars {
-            let slot = id.0 as u32;
-            if self.applies(slot, sequence) {
+            if let Some(slot) = self.slot(numbers, id, sequence) {
                 self.head.push_exemplar(slot, exemplar);
             }
         }
         Ok(newest)
     }
 
-    fn applies(&self, slot: u32, sequence: u64) -> bool {
-        self.head.catalogue.contains(slot)
-            && (sequence >= self.resume.of_slot(slot) || self.created.contains(&slot))
+    /// A series in the slot that a record names.
+    fn place(&mut self, slot: u32, labels: &Labels) -> Result<(), String> {
+        if slot > SLOT_MAX {
+            return Err(format!("slot {slot} is higher than any that is given out"));
+        }
+        let pairs: Vec<_> = labels.iter().collect();
+        let hash = fingerprint(pairs.iter().copied());
+        match self.head.catalogue.find(hash, &pairs) {
+            // Made while a start loaded, and told once more.
+            Some(known) if known == slot => {}
+            known => {
+                // Retention may have dropped and made a series anew between two records.
+                known.into_iter().for_each(|other| self.head.remove(other));
+                self.head.create_at(slot, hash, &pairs);
+            }
+        }
+        self.created.insert(slot);
+        Ok(())
+    }
+
+    /// A series that a start numbered which did not know yet what there was.
+    fn find_or_make(&mut self, number: u32, labels: &Labels) {
+        let pairs: Vec<_> = labels.iter().collect();
+        let hash = fingerprint(pairs.iter().copied());
+        let slot = self.head.catalogue.find(hash, &pairs).unwrap_or_else(|| {
+            let slot = self.head.create(hash, &pairs);
+            self.unannounced.push(slot);
+            slot
+        });
+        self.created.insert(slot);
+        self.slots_of_start.insert(number, slot);
+    }
+
+    /// The slot that a sample of a record goes to, if it counts.
+    fn slot(&self, numbers: Numbers, id: SeriesId, sequence: u64) -> Option<u32> {
+        let number = id.0 as u32;
+        if numbers == Numbers::OfStart {
+            return self.slots_of_start.get(&number).copied();
+        }
+        let counts = self.head.catalogue.contains(number)
+            && (sequence >= self.resume.of_slot(number) || self.created.contains(&number));
+        counts.then_some(number)
     }
 }

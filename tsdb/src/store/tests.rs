@@ -2,6 +2,7 @@
 
 mod faults;
 mod fixtures;
+mod loading;
 mod model_based;
 mod phases;
 mod rollups;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use disk::JournalOptions;
 use disk::faults::Faults;
 use model::read::SeriesRequest;
-use model::sample::{Exemplar, NativeHistogram};
+use model::sample::{Exemplar, MetricKind, NativeHistogram};
 use model::write::{FloatPoint, HistogramPoint, NO_START};
 use model::{ErrorKind, ManualClock, MatchOp, Matcher, QueryContext, SeriesSource};
 use proptest::prelude::*;
@@ -124,7 +125,7 @@ fn samples_histograms_exemplars_and_metadata_survive_seals_and_restarts() {
             assert_eq!(*found[0].as_ref().unwrap().histograms[0].1, histogram);
             let exemplars = store.exemplars(&request.matchers, RangeMs::ALL, &context).unwrap();
             assert_eq!(exemplars[0].1, std::slice::from_ref(&exemplar));
-            assert_eq!(store.metadata(), [("h".to_owned(), metadata.clone())]);
+            assert_eq!(store.metadata().unwrap(), [("h".to_owned(), metadata.clone())]);
             // A run that writes only to known series must be readable by the next.
             write(&store, vec![point(&store, &labels("a", 1), 5, 2.0)]);
             if closes {
@@ -468,4 +469,63 @@ fn a_snapshot_is_a_store_of_its_own() {
     assert_eq!(restored.damage(), Vec::<String>::new());
     assert_eq!(read(&restored, vec![]), before);
     write(&restored, vec![point(&restored, &labels("c", 1), 20_000, 1.0)]);
+}
+
+#[test]
+fn series_that_are_looked_up_together_get_the_ids_that_they_get_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), Options { series_max: 6, ..Default::default() });
+    let known = [1, 2].map(|job| store.series(&labels("m_total", job)).unwrap());
+    let jobs = [1, 2, 3, 2, 3, 4, 5, 6, 7, 8];
+    let sets: Vec<Labels> = jobs.iter().map(|job| labels("m_total", *job)).collect();
+    let look_up = |sets: &[Labels]| {
+        let (mut flat, mut ends, mut found) = (Vec::new(), Vec::new(), Vec::new());
+        for labels in sets {
+            flat.extend(labels.iter());
+            ends.push(flat.len());
+        }
+        store.series_of_each(&flat, &ends, &mut found);
+        found
+    };
+    let nameless = Labels::from_pairs([("job", "x")]);
+    let found = look_up(&[&sets[..], &[nameless]].concat());
+    assert_eq!(found[10].as_ref().unwrap_err().kind(), ErrorKind::BadRequest);
+    let ids: Vec<SeriesId> = found[..10].iter().map(|id| *id.as_ref().unwrap()).collect();
+    assert_eq!((&ids[..2], ids[3], ids[4]), (&known[..], ids[1], ids[2]));
+    assert!(budget::is_folded(ids[9]) && !budget::is_folded(ids[7]));
+    // All of them are known by now, and so are parts of them.
+    for some in [&sets[..], &sets[..3], &sets[..0]] {
+        let again: Vec<SeriesId> = look_up(some).into_iter().map(model::Result::unwrap).collect();
+        assert_eq!(again, ids[..some.len()]);
+        let alone: Vec<SeriesId> = some.iter().map(|set| store.series(set).unwrap()).collect();
+        assert_eq!(alone, again);
+    }
+}
+
+#[test]
+fn a_series_with_too_many_samples_for_one_block_is_merged_as_far_as_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), Options { merged_samples_max: 1000, ..small() });
+    // A quarter of what a merged block may have in each window of a second.
+    for second in 0..40i64 {
+        clock.advance(Duration::from_secs(1));
+        let points = (0..250).map(|i| {
+            let at = second * 1000 + i * 4;
+            point(&store, &labels("a", 1), at, (at as f64).sqrt())
+        });
+        write(&store, points.collect());
+        store.maintain().unwrap();
+    }
+    let merged = store.stats();
+    assert!((8..20).contains(&merged.blocks), "{merged:?}");
+    for _ in 0..2 {
+        store.merge_all().unwrap();
+        let stats = store.stats();
+        assert_eq!((stats.blocks, stats.block_samples), (10, 10_000));
+    }
+    let merges = store.stats().merges;
+    store.maintain().unwrap();
+    assert_eq!(store.stats().merges, merges, "nothing is left to do");
+    let found = read(&store, vec![]);
+    assert_eq!(found.values().next().unwrap().len(), 10_000);
 }

@@ -154,3 +154,109 @@ fn a_damaged_section_of_label_pairs_costs_its_series_and_never_changes_the_label
         assert!(labels.contains(&number), "{} has {:?}", &labels[..60], samples[0]);
     }
 }
+
+#[test]
+fn a_block_that_can_not_be_read_fails_the_end_of_a_deletion_once_and_nothing_comes_back() {
+    let mut failed = 0;
+    for sixteenth in 0..16 {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, clock) = open_with(dir.path(), small());
+        for second in 0..6 {
+            // Enough that a block has several pages.
+            for ms in second * 1000..second * 1000 + 900 {
+                let value = ((ms * 7919) as f64).sqrt().sin();
+                let points = ["a", "b"].map(|name| point(&store, &labels(name, 1), ms, value));
+                write(&store, points.to_vec());
+            }
+            clock.advance(Duration::from_secs(1));
+            store.maintain().unwrap();
+        }
+        store.delete(&[Matcher::equal("__name__", "a")], RangeMs::ALL).unwrap();
+        drop(store);
+        let mut blocks = model_based::walk(dir.path());
+        blocks.retain(|path| path.extension().is_some_and(|end| end == "block"));
+        blocks.sort();
+        let mut bytes = std::fs::read(&blocks[0]).unwrap();
+        let at = bytes.len() * sixteenth / 16;
+        bytes[at] ^= 0x10;
+        std::fs::write(&blocks[0], bytes).unwrap();
+        let (store, _) = open_with(dir.path(), small());
+        if let Err(error) = store.clean_deletions() {
+            failed += 1;
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert_eq!(store.deletions().len(), 1, "it goes on hiding what it hides");
+            assert_eq!(names(&store), ["b"]);
+            store.clean_deletions().unwrap();
+        }
+        assert!(store.deletions().is_empty());
+        assert_eq!(names(&store), ["b"]);
+        assert!(store.damage().len() <= 1, "{:?}", store.damage());
+        let found = read(&store, vec![]);
+        assert!(found.values().next().unwrap().len() >= 2, "{found:?}");
+    }
+    assert!(failed > 2, "{failed} of 16 places were read");
+}
+
+/// A store whose oldest block retention takes, with series of a rule in a merged one.
+fn with_old_blocks(dir: &Path, faults: &Faults) -> (Tsdb, Arc<ManualClock>) {
+    let journal = JournalOptions { files: faults.files(), ..Default::default() };
+    let rule = RetentionRule {
+        name: "short".to_owned(),
+        matchers: vec![Matcher::equal("__name__", "short")],
+        keep_ms: 5_000,
+    };
+    let retention_rules = vec![rule];
+    let options = Options { journal, retention_rules, retention_ms: 100_000, ..small() };
+    let (store, clock) = open_with(dir, options);
+    for second in [0, 60] {
+        clock.advance(Duration::from_secs(second));
+        for name in ["short", "plain"] {
+            write(&store, vec![point(&store, &labels(name, 1), second as i64 * 1000, 1.0)]);
+        }
+        store.merge_all().unwrap();
+    }
+    clock.advance(Duration::from_secs(50));
+    // The merge of the newer block took the older one's series of the rule out.
+    assert_eq!((store.stats().blocks, store.stats().block_samples), (2, 3));
+    (store, clock)
+}
+
+#[test]
+fn a_retention_rule_that_finds_the_disk_full_loses_nothing_and_is_applied_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let (store, _) = with_old_blocks(dir.path(), &faults);
+    faults.only(".block");
+    faults.disk_full_after(0);
+    for _ in 0..2 {
+        let error = store.maintain().unwrap_err();
+        assert!(error.to_string().contains("injected"), "{error}");
+        let stats = store.stats();
+        assert_eq!((stats.blocks, stats.block_samples), (1, 2), "what is too old went anyway");
+        assert_eq!(names(&store), ["plain"]);
+    }
+    write(&store, vec![point(&store, &labels("plain", 1), 110_000, 2.0)]);
+    faults.free_disk();
+    store.maintain().unwrap();
+    assert_eq!(store.stats().block_samples, 1);
+    let samples = vec![(60_000, 1.0), (110_000, 2.0)];
+    assert_eq!(read(&store, vec![]), Everything::from([(labels("plain", 1).to_string(), samples)]));
+}
+
+#[test]
+fn retention_makes_room_before_a_seal_that_needs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let faults = Faults::default();
+    let (store, clock) = with_old_blocks(dir.path(), &faults);
+    write(&store, vec![point(&store, &labels("plain", 1), 110_000, 2.0)]);
+    clock.advance(Duration::from_secs(30));
+    faults.only(".block");
+    faults.disk_full_after(0);
+    let seals = store.stats().seals;
+    assert!(store.maintain().unwrap_err().to_string().contains("injected"));
+    assert_eq!((store.stats().blocks, store.stats().seals), (1, seals));
+    faults.free_disk();
+    store.maintain().unwrap();
+    assert_eq!(store.stats().seals, seals + 1);
+    assert_eq!(read(&store, vec![]).values().next().unwrap().len(), 2);
+}

@@ -4,6 +4,8 @@
 //! `WRITE_FIXTURES=1` writes the folder anew. That is right only for a version that was never
 //! released, or for a new one in a new folder.
 
+use model::ResetHint;
+
 use super::model_based::walk;
 use super::*;
 
@@ -49,7 +51,7 @@ fn wait_histogram(second: i64) -> NativeHistogram {
 fn custom_histogram(second: i64) -> NativeHistogram {
     NativeHistogram {
         schema: -53,
-        is_gauge: second % 2 == 1,
+        reset_hint: ResetHint::from_byte((second % 2) as u8),
         count: 2.5,
         sum: -1.0,
         positive: vec![(0, 2.5)],
@@ -193,7 +195,7 @@ fn check(store: &Tsdb) {
     let exemplars = store.exemplars(&[], RangeMs::ALL, &context).unwrap();
     let expected: Vec<_> = (0..JOURNALED).filter(|s| s % 4 == 1).map(exemplar).collect();
     assert_eq!(exemplars, [(labels(NAMES[0], 0), expected)]);
-    assert_eq!(store.metadata(), [(NAMES[0].to_owned(), metadata())]);
+    assert_eq!(store.metadata().unwrap(), [(NAMES[0].to_owned(), metadata())]);
     assert_eq!(store.deletions().len(), 1);
     // Samples came in order but for two, and nothing was sealed since the deletion.
     assert!(store.dense_blocks() > 0 && store.stats().blocks > 1, "{:?}", store.stats());

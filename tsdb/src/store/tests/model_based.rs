@@ -19,6 +19,8 @@ enum Step {
     Crash,
     /// The process stops.
     Stop,
+    /// The process dies, and takes samples while it loads; then it dies again, or goes on.
+    Load(Vec<(u8, i64, i64, u32)>, bool),
     Snapshot,
 }
 
@@ -27,6 +29,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let at = || prop_oneof![3 => 0..30_000i64, 1 => (0..30i64).prop_map(|s| s * 1000)];
     let write = prop::collection::vec((0..6u8, at(), 0..3i64, 0..9u32), 1..30);
     let histograms = prop::collection::vec((0..6u8, at(), 0..9u32), 1..5);
+    let loading = (write.clone(), any::<bool>());
     prop::collection::vec(
         prop_oneof![
             8 => write.prop_map(Step::Write),
@@ -39,6 +42,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             1 => Just(Step::Clean),
             2 => Just(Step::Crash),
             1 => Just(Step::Stop),
+            3 => loading.prop_map(|(samples, dies)| Step::Load(samples, dies)),
             1 => Just(Step::Snapshot),
         ],
         1..25,
@@ -120,6 +124,17 @@ fn check(store: &Tsdb, naive: &Naive, range: RangeMs) -> Result<(), TestCaseErro
     Ok(())
 }
 
+fn write_floats(store: &Tsdb, naive: &mut Naive, number: usize, samples: Vec<(u8, i64, i64, u32)>) {
+    let mut points = Vec::new();
+    for (job, at, start, value) in samples {
+        let series = store.series(&labels("m", job)).unwrap();
+        let (at_ms, start_at) = (NOW.plus_ms(at), TimestampMs(start));
+        points.push(FloatPoint { series, at: at_ms, start: start_at, value: f64::from(value) });
+        naive.samples.insert((job, false, at), (number, Value::Float { start, value }));
+    }
+    assert_eq!(write(store, points).refused_count(), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..Default::default() })]
 
@@ -138,18 +153,7 @@ proptest! {
         let mut naive = Naive::default();
         for (number, step) in steps.into_iter().enumerate() {
             match step {
-                Step::Write(samples) => {
-                    let mut points = Vec::new();
-                    for (job, at, start, value) in samples {
-                        let series = store.series(&labels("m", job)).unwrap();
-                        let start_at = TimestampMs(start);
-                        let value_f = f64::from(value);
-                        let at_ms = NOW.plus_ms(at);
-                        points.push(FloatPoint { series, at: at_ms, start: start_at, value: value_f });
-                        naive.samples.insert((job, false, at), (number, Value::Float { start, value }));
-                    }
-                    prop_assert_eq!(write(&store, points).refused_count(), 0);
-                }
+                Step::Write(samples) => write_floats(&store, &mut naive, number, samples),
                 Step::WriteHistograms(samples) => {
                     let mut histograms = Vec::new();
                     for (job, at, count) in samples {
@@ -195,6 +199,18 @@ proptest! {
                     drop(store);
                     (store, clock) = open_with(dir.path(), options.clone());
                     clock.advance(Duration::from_millis(now));
+                    prop_assert_eq!(store.damage(), Vec::<String>::new());
+                }
+                Step::Load(samples, dies) => {
+                    drop(store);
+                    clock = Arc::new(ManualClock::at(NOW.plus_ms(now as i64)));
+                    store = Tsdb::begin(dir.path(), options.clone(), clock.clone()).unwrap();
+                    write_floats(&store, &mut naive, number, samples);
+                    if dies {
+                        drop(store);
+                        store = Tsdb::begin(dir.path(), options.clone(), clock.clone()).unwrap();
+                    }
+                    store.load().unwrap();
                     prop_assert_eq!(store.damage(), Vec::<String>::new());
                 }
                 Step::Snapshot => {

@@ -49,7 +49,7 @@ fn filled(dir: &Path, faults: &Faults) -> (Tsdb, Arc<ManualClock>) {
 }
 
 /// What the disk holds if the process dies now.
-fn crash_image(dir: &Path) -> tempfile::TempDir {
+pub(super) fn crash_image(dir: &Path) -> tempfile::TempDir {
     let image = tempfile::tempdir().unwrap();
     for file in walk(dir) {
         let to = image.path().join(file.strip_prefix(dir).unwrap());
