@@ -19,8 +19,8 @@ use model::sample::{STALE_NAN_BITS, is_stale, stale_nan};
 use model::{Labels, NativeHistogram};
 use rustc_hash::FxHashMap;
 
-pub(crate) use aggregate::note_quantile;
 pub use aggregate::{AggregateCall, AggregateOp, Grouping, Parameter, aggregate};
+pub(crate) use aggregate::{Finalists, Folded, Folder, note_quantile};
 pub use binary::{BinaryOp, Operator, scalars as scalar_binary, vector_scalar};
 pub use matching::{Cardinality, Matching, set_operator, vector_vector};
 pub use notes::Notes;

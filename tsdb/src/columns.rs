@@ -160,6 +160,7 @@ fn join_floats(parts: &[Columns], pool: &mut TimesPool) -> Columns {
     }
     let mut joined = Columns::default();
     let mut starts = Runs::default();
+    joined.values.reserve_exact(ordered.iter().map(|part| part.values.len()).sum());
     for part in &ordered {
         starts.add_all(joined.values.len(), part.values.len(), &part.starts);
         joined.values.extend_from_slice(&part.values);
@@ -179,7 +180,8 @@ fn join_overlapping(parts: &[Columns]) -> Columns {
         let columns = part.times.iter().zip(&part.values).zip(starts);
         samples.extend(columns.map(|((at, value), start)| (*at, priority, *value, start)));
     }
-    samples.sort_unstable_by_key(|(at, priority, ..)| (*at, *priority));
+    // Of a few sorted runs; a stable sort merges them.
+    samples.sort_by_key(|(at, priority, ..)| (*at, *priority));
     let (mut times, mut values, mut starts) = (Vec::new(), Vec::new(), Runs::default());
     for (i, (at, _, value, start)) in samples.iter().enumerate() {
         if samples.get(i + 1).is_some_and(|next| next.0 == *at) {

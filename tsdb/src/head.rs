@@ -18,9 +18,11 @@ use model::TimestampMs;
 use model::read::RangeMs;
 use model::sample::{Exemplar, MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
+use roaring::RoaringBitmap;
 use rustc_hash::FxHashMap;
 
 use crate::columns::{Columns, HistogramSample, StartRun};
+pub(crate) use catalogue::Among;
 use catalogue::Catalogue;
 use series::{Chunk, Late, Seen, Series, exemplar_bytes, histogram_bytes};
 use times::{NodeId, TimeTree};
@@ -65,6 +67,8 @@ pub(crate) struct Head {
     sample_bytes: usize,
     /// Removed slots that records on disk may still name.
     pub(crate) removed: Vec<u32>,
+    /// Series without samples in memory.
+    pub(crate) idle: RoaringBitmap,
 }
 
 impl Head {
@@ -83,6 +87,7 @@ impl Head {
             metadata: BTreeMap::new(),
             sample_bytes: 0,
             removed: Vec::new(),
+            idle: RoaringBitmap::new(),
         }
     }
 
@@ -109,6 +114,11 @@ impl Head {
         let start = window.saturating_mul(self.window_ms);
         let end = start.saturating_add(self.window_ms - 1);
         RangeMs { start: TimestampMs(start), end: TimestampMs(end) }
+    }
+
+    /// Whether samples of `range` may be in memory.
+    pub(crate) fn may_hold(&self, range: RangeMs) -> bool {
+        !self.late.is_empty() || self.window_of(range.end.0) > self.sealed_through
     }
 
     pub(crate) fn id(&self, slot: u32) -> SeriesId {
@@ -161,6 +171,7 @@ impl Head {
             self.epochs.push(self.first_epoch);
             self.followers.push(AtomicU32::new(u32::MAX));
         }
+        self.idle.insert(slot);
     }
 
     /// Removes a series and all its samples in memory.
@@ -176,6 +187,7 @@ impl Head {
         self.late_samples -= late;
         self.sample_bytes = self.sample_bytes.saturating_sub(freed + rare);
         self.epochs[slot as usize] = self.epochs[slot as usize].wrapping_add(1);
+        self.idle.remove(slot);
         self.removed.push(slot);
     }
 
@@ -243,7 +255,9 @@ impl Head {
         }
         let window = self.windows.entry(number).or_default();
         if is_later_window {
-            if chunk.count > 0 {
+            if chunk.count == 0 {
+                self.idle.remove(slot);
+            } else {
                 let mut old = std::mem::replace(chunk, Chunk::empty());
                 let before = old.bytes.capacity();
                 old.bytes.shrink_to_fit();
@@ -269,6 +283,7 @@ impl Head {
         let chunk = &mut self.series[slot as usize].chunk;
         if chunk.count == 0 {
             chunk.window = chunk.window.max(window).max(sealed_through);
+            self.idle.remove(slot);
         }
     }
 
@@ -341,6 +356,9 @@ impl Head {
                     self.late.insert(window);
                 }
             }
+        }
+        if series.has_samples() {
+            self.idle.remove(slot);
         }
         *self.series.get_mut(slot as usize)? = series;
         Some(())
@@ -452,7 +470,12 @@ impl Head {
                 link = &mut chunk.previous;
             }
         }
-        let Some(rare) = series.rare.as_deref_mut() else { return };
+        let Some(rare) = series.rare.as_deref_mut() else {
+            if !series.has_samples() {
+                self.idle.insert(slot);
+            }
+            return;
+        };
         let before = rare.heap_bytes();
         let late_before = rare.late.len() + rare.late_histograms.len();
         retain_unseen(&mut rare.late, seen.late, |late| !range.contains(TimestampMs(late.at)));
@@ -473,6 +496,9 @@ impl Head {
         self.sample_bytes = (self.sample_bytes + after).saturating_sub(before);
         if rare.is_empty() {
             series.rare = None;
+        }
+        if !series.has_samples() {
+            self.idle.insert(slot);
         }
     }
 

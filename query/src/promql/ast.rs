@@ -182,6 +182,13 @@ pub struct Call {
     pub arguments: Vec<Expr>,
 }
 
+impl Call {
+    /// Whether a range vector is among the arguments.
+    pub(crate) fn takes_matrix(&self) -> bool {
+        self.arguments.iter().any(|argument| argument.value_type() == ValueType::Matrix)
+    }
+}
+
 impl PartialEq for Call {
     fn eq(&self, other: &Self) -> bool {
         self.function.name == other.function.name && self.arguments == other.arguments

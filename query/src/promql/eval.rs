@@ -17,7 +17,8 @@ use crate::errors::EvalError;
 use crate::histogram;
 use crate::text;
 use crate::vector::{
-    self, AggregateCall, AggregateOp, Column, Grid, Notes, Operator, Parameter, is_absent,
+    self, AggregateCall, AggregateOp, Column, Finalists, Folded, Folder, Grid, Notes, Operator,
+    Parameter, is_absent,
 };
 
 pub(super) use selectors::latest;
@@ -230,6 +231,9 @@ pub(super) enum Wanted {
     StartTimes,
 }
 
+/// Takes one series after the other.
+pub(super) type Sink<'s> = dyn FnMut(Column) -> Result<()> + 's;
+
 /// One evaluation under way.
 pub(super) struct Evaluator<'a> {
     source: &'a dyn SeriesSource,
@@ -307,15 +311,48 @@ impl<'a> Evaluator<'a> {
                 self.with_needs(false, binary.op.is_trim(), |e| e.binary(expr, binary, grid))
             }
             ExprKind::Aggregate(aggregate) => self.aggregate(expr, aggregate, grid),
+            ExprKind::Selector(selector) if selector.extension == Some(Extension::Smoothed) => {
+                extended::smooth(self, expr, selector, grid)
+            }
+            ExprKind::Selector(_) => self.sorted(expr, grid),
+            ExprKind::Call(call) if call.takes_matrix() => self.sorted(expr, grid),
             ExprKind::Call(call) => {
                 let (totals, buckets) = histograms::needs(call.function.name);
                 self.with_needs(totals, buckets, |e| e.call(expr, call, grid))
             }
-            ExprKind::Selector(selector) if selector.extension == Some(Extension::Smoothed) => {
-                extended::smooth(self, expr, selector, grid)
-            }
-            ExprKind::Selector(selector) => self.selector(selector, grid, Wanted::Values),
             _ => Err(EvalError::NotSupported { what: format!("{expr} as an instant vector") }),
+        }
+    }
+
+    /// What [`Evaluator::each`] hands out, sorted by labels.
+    fn sorted(&mut self, expr: &Expr, grid: &Grid) -> Result<Vec<Column>> {
+        let mut columns = Vec::new();
+        self.each(expr, grid, &mut |column| {
+            columns.push(column);
+            Ok(())
+        })?;
+        columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(columns)
+    }
+
+    /// Evaluates an expression of type instant vector and hands out one series after the other, in
+    /// no order. What only reads the store does not hold more than one series at a time.
+    fn each(&mut self, expr: &Expr, grid: &Grid, sink: &mut Sink<'_>) -> Result<()> {
+        let is_repeated = grid.count > 1 && is_step_invariant(expr);
+        match &expr.kind {
+            ExprKind::Paren(inner) | ExprKind::Unary(UnaryOp::Plus, inner) => {
+                self.each(inner, grid, sink)
+            }
+            ExprKind::Selector(selector)
+                if !is_repeated && selector.extension != Some(Extension::Smoothed) =>
+            {
+                self.selector(selector, grid, Wanted::Values, sink)
+            }
+            ExprKind::Call(call) if !is_repeated && call.takes_matrix() => {
+                let (totals, buckets) = histograms::needs(call.function.name);
+                self.with_needs(totals, buckets, |e| windows::call(e, call, grid, sink))
+            }
+            _ => self.vector(expr, grid)?.into_iter().try_for_each(sink),
         }
     }
 
@@ -419,7 +456,6 @@ impl<'a> Evaluator<'a> {
             }
             Some(number) => Parameter::Numbers(self.scalar(number, grid)?),
         };
-        let columns = self.vector(&aggregate.expr, grid)?;
         let call = AggregateCall {
             op: aggregate.op,
             grouping: &aggregate.grouping,
@@ -430,15 +466,28 @@ impl<'a> Evaluator<'a> {
                 aggregate.parameter.as_ref().map_or(expr.span, |p| p.unwrap_parens().span),
             ],
         };
+        let (input, context) = (&aggregate.expr, self.context);
+        let columns = if let Some(mut folder) = Folder::of(&call, grid.count) {
+            self.each(input, grid, &mut |column| folder.add(column, context))?;
+            match folder.finish() {
+                Folded::Groups(groups) => return Ok(groups),
+                Folded::Histograms(mut columns) => {
+                    columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+                    columns
+                }
+                Folded::Mixed => self.vector(input, grid)?,
+            }
+        } else if let Some(mut finalists) = Finalists::of(&call, grid.count) {
+            self.each(input, grid, &mut |column| finalists.add(column, context))?;
+            finalists.finish()
+        } else {
+            self.vector(input, grid)?
+        };
         vector::aggregate(&call, columns, grid.count, &mut self.notes, self.context)
     }
 
     #[inline(never)]
     fn call(&mut self, expr: &Expr, call: &Call, grid: &Grid) -> Result<Vec<Column>> {
-        let is_matrix = |argument: &Expr| argument.value_type() == ValueType::Matrix;
-        if call.arguments.iter().any(is_matrix) {
-            return windows::call(self, call, grid);
-        }
         match call.function.name {
             "timestamp" | "start_timestamp" => {
                 let wanted = match call.function.name {
@@ -446,7 +495,15 @@ impl<'a> Evaluator<'a> {
                     _ => Wanted::StartTimes,
                 };
                 match call.arguments.first().map(|argument| &argument.unwrap_parens().kind) {
-                    Some(ExprKind::Selector(selector)) => self.selector(selector, grid, wanted),
+                    Some(ExprKind::Selector(selector)) => {
+                        let mut columns = Vec::new();
+                        self.selector(selector, grid, wanted, &mut |column| {
+                            columns.push(column);
+                            Ok(())
+                        })?;
+                        columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+                        Ok(columns)
+                    }
                     // Start times are lost in an expression.
                     _ if wanted == Wanted::StartTimes => Ok(Vec::new()),
                     _ => scalars::call(self, expr, call, grid),

@@ -90,7 +90,7 @@ fn fetch(
     let lookback = evaluator.options.lookback_ms;
     let fixed = evaluator.resolve_at(selector.at);
     let mut columns = Vec::new();
-    for series in evaluator.select(&selector, grid, (lookback, 0), None)? {
+    for series in evaluator.select(&selector, grid, (lookback, 0))? {
         if !series.histograms.is_empty() {
             return Err(EvalError::BadArgument(format!(
                 "this should be an info metric, with float samples: {}",

@@ -4,6 +4,7 @@
 //! positions that only move forward.
 
 mod changes;
+mod counters;
 mod deltas;
 pub(super) mod extended;
 mod floats;
@@ -21,10 +22,11 @@ use model::sample::is_stale;
 use model::{Labels, NativeHistogram, QueryContext, ResetHint};
 
 use self::changes::{changes, resets};
+use self::counters::Plans;
 use self::floats::sum;
 use self::functions::find;
-use super::ast::{Call, Expr, ExprKind, ValueType};
-use super::eval::Evaluator;
+use super::ast::{Call, Expr, ExprKind, Extension, ValueType};
+use super::eval::{Evaluator, Sink};
 use crate::errors::{EvalError, Span};
 use crate::vector::{Column, Grid, Notes, absent, is_absent};
 
@@ -110,9 +112,9 @@ fn known_starts(starts: Vec<i64>) -> Vec<i64> {
     if starts.iter().all(|start| *start == 0) { Vec::new() } else { starts }
 }
 
-/// Series with what a window over them looks like.
-pub(super) struct Windows {
-    pub(super) series: Vec<Samples>,
+/// What windows look like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
     pub(super) range_ms: i64,
     pub(super) offset_ms: i64,
     /// The time that replaces the evaluation time.
@@ -121,6 +123,14 @@ pub(super) struct Windows {
     pub(super) before_ms: i64,
     /// How far after its end.
     pub(super) after_ms: i64,
+}
+
+impl Shape {
+    /// The window of an evaluation time: its open left end and its right end.
+    pub(super) fn bounds(&self, at: i64) -> (i64, i64) {
+        let end = self.fixed.unwrap_or(at).saturating_sub(self.offset_ms);
+        (end.saturating_sub(self.range_ms), end)
+    }
 }
 
 /// The samples of one series in one window.
@@ -166,12 +176,26 @@ struct Remarks<'a> {
 
 type RangeFunction = fn(&Window<'_>, [f64; 2], &mut Remarks<'_>) -> Cell;
 
-/// Evaluates a call that has a range vector among its arguments.
+/// A function of range vectors, ready to be applied to one series after the other.
+struct RangeCall<'e> {
+    name: &'static str,
+    function: RangeFunction,
+    /// The numbers among the arguments, one for each step.
+    parameters: Vec<Vec<f64>>,
+    extension: Option<Extension>,
+    plans: Option<Plans>,
+    span: Span,
+    grid: &'e Grid,
+}
+
+/// Evaluates a call that has a range vector among its arguments; hands out one series after the
+/// other, in no order.
 pub(super) fn call(
     evaluator: &mut Evaluator<'_>,
     call: &Call,
     grid: &Grid,
-) -> Result<Vec<Column>, EvalError> {
+    sink: &mut Sink<'_>,
+) -> Result<(), EvalError> {
     let name = call.function.name;
     let mut parameters: Vec<Vec<f64>> = Vec::new();
     let mut matrix: Option<&Expr> = None;
@@ -185,39 +209,65 @@ pub(super) fn call(
     let Some(matrix) = matrix else {
         return Err(EvalError::NotSupported { what: format!("{name} without a range vector") });
     };
+    if name == "absent_over_time" {
+        return sink(absent_over_time(evaluator, matrix, grid)?);
+    }
     let extension = extended::of(matrix);
     let extended_function = extension.map(|e| extended::find(name, e)).transpose()?;
-    let windows = evaluator.windows(matrix, grid, rollups::summary_of(name))?;
-    if name == "absent_over_time" {
-        return absent_over_time(matrix, &windows, grid, evaluator.context);
-    }
     let function = extended_function
         .or_else(|| find(name))
         .ok_or_else(|| EvalError::NotSupported { what: name.to_owned() })?;
-    if name == "double_exponential_smoothing" && !windows.series.is_empty() {
-        check_smoothing(&parameters)?;
-    }
-    let keeps_name = matches!(name, "last_over_time" | "first_over_time");
     // Remarks are about the first argument, also where that is a number.
     let span = call.arguments.first().unwrap_or(matrix).unwrap_parens().span;
-    let mut columns = Vec::with_capacity(windows.series.len());
-    for series in &windows.series {
+    let plans = counters::Function::of(name).filter(|_| extension.is_none()).map(Plans::new);
+    let mut call = RangeCall { name, function, parameters, extension, plans, span, grid };
+    let mut is_checked = name != "double_exponential_smoothing";
+    evaluator.each_window(
+        matrix,
+        grid,
+        rollups::summary_of(name),
+        &mut |evaluator, shape, series| {
+            if !is_checked {
+                check_smoothing(&call.parameters)?;
+                is_checked = true;
+            }
+            match call.apply(evaluator, shape, series)? {
+                Some(column) => sink(column),
+                None => Ok(()),
+            }
+        },
+    )
+}
+
+impl RangeCall<'_> {
+    /// The results of one series, if there are any.
+    fn apply(
+        &mut self,
+        evaluator: &mut Evaluator<'_>,
+        shape: &Shape,
+        series: Samples,
+    ) -> Result<Option<Column>, EvalError> {
+        let (name, grid, context) = (self.name, self.grid, evaluator.context);
         let cells = grid.count as u64;
-        evaluator.context.charge(cells, cells.saturating_mul(8))?;
+        context.charge(cells, cells.saturating_mul(8))?;
         let metric = series.labels.metric_name();
-        let mut remarks = Remarks { notes: &mut evaluator.notes, span, metric };
+        let mut remarks = Remarks { notes: &mut evaluator.notes, span: self.span, metric };
         let is_delta = series.labels.get(TEMPORALITY) == Some(DELTA);
         let of_deltas = is_delta.then(|| deltas::find(name)).flatten();
-        let function = of_deltas.unwrap_or(function);
-        let context = evaluator.context;
-        let (values, histograms) = match &series.rollup {
-            Some(rollup) => {
-                (rollups::over_windows(name, rollup, &windows, grid, &mut remarks)?, Vec::new())
+        let function = of_deltas.unwrap_or(self.function);
+        let planned = match (&mut self.plans, of_deltas) {
+            (Some(plans), None) => plans.column(&series, shape, grid),
+            _ => None,
+        };
+        let (values, histograms) = match (planned, &series.rollup) {
+            (Some(values), _) => (values, Vec::new()),
+            (None, Some(rollup)) => {
+                (rollups::over_windows(name, rollup, shape, grid, &mut remarks)?, Vec::new())
             }
-            None => over_windows(series, &windows, grid, context, |step, window| {
-                let parameter = |i: usize| parameters.get(i).map_or(0.0, |values| values[step]);
+            (None, None) => over_windows(&series, shape, grid, context, |step, window| {
+                let parameter = |i: usize| self.parameters.get(i).map_or(0.0, |all| all[step]);
                 let parameters = [parameter(0), parameter(1)];
-                if of_deltas.is_some() && extension.is_some() {
+                if of_deltas.is_some() && self.extension.is_some() {
                     // A delta tells all about its time: what is outside does not matter.
                     let inside = extended::inside(window);
                     if inside.values.is_empty() && inside.histograms.is_empty() {
@@ -228,6 +278,7 @@ pub(super) fn call(
                 function(window, parameters, &mut remarks)
             })?,
         };
+        let keeps_name = matches!(name, "last_over_time" | "first_over_time");
         let column = Column {
             // What is no sum of samples any more is no delta either.
             labels: match of_deltas {
@@ -239,23 +290,22 @@ pub(super) fn call(
             histograms,
         };
         if !column.has_any() {
-            continue;
+            return Ok(None);
         }
         let counter_suffix = ["_total", "_sum", "_count", "_bucket"];
         if matches!(name, "rate" | "increase")
             && !metric.is_empty()
-            && column.values.iter().any(|value| !is_absent(*value))
             && !counter_suffix.iter().any(|suffix| metric.ends_with(suffix))
+            && column.values.iter().any(|value| !is_absent(*value))
         {
             let text = format!(
                 "metric might not be a counter, name does not end in \
                  _total/_sum/_count/_bucket: {metric:?}"
             );
-            evaluator.notes.info(span, &text);
+            evaluator.notes.info(self.span, &text);
         }
-        columns.push(column);
+        Ok(Some(column))
     }
-    Ok(columns)
 }
 
 type Cells = (Vec<f64>, Vec<Option<Arc<NativeHistogram>>>);
@@ -265,7 +315,7 @@ const SAMPLES_PER_CHECK: usize = 100_000;
 
 fn over_windows(
     series: &Samples,
-    windows: &Windows,
+    shape: &Shape,
     grid: &Grid,
     context: &QueryContext,
     mut compute: impl FnMut(usize, &Window<'_>) -> Cell,
@@ -277,10 +327,9 @@ fn over_windows(
     let times = &series.times;
     for (step, cell) in values.iter_mut().enumerate() {
         let at = grid.at(step);
-        let end = windows.fixed.unwrap_or(at).saturating_sub(windows.offset_ms);
-        let start = end.saturating_sub(windows.range_ms);
-        let first = start.saturating_sub(windows.before_ms);
-        let last = end.saturating_add(windows.after_ms);
+        let (start, end) = shape.bounds(at);
+        let first = start.saturating_sub(shape.before_ms);
+        let last = end.saturating_add(shape.after_ms);
         while times.get(to).is_some_and(|time| *time <= last) {
             to += 1;
         }
@@ -329,25 +378,26 @@ fn over_windows(
 }
 
 fn absent_over_time(
+    evaluator: &mut Evaluator<'_>,
     matrix: &Expr,
-    windows: &Windows,
     grid: &Grid,
-    context: &QueryContext,
-) -> Result<Vec<Column>, EvalError> {
+) -> Result<Column, EvalError> {
     let mut values = vec![1.0; grid.count];
-    for series in &windows.series {
-        let (present, _) = over_windows(series, windows, grid, context, |_, _| Cell::Float(1.0))?;
+    evaluator.each_window(matrix, grid, None, &mut |evaluator, shape, series| {
+        let present = |_: usize, _: &Window<'_>| Cell::Float(1.0);
+        let (present, _) = over_windows(&series, shape, grid, evaluator.context, present)?;
         for (value, present) in values.iter_mut().zip(present) {
             if !is_absent(present) {
                 *value = absent();
             }
         }
-    }
+        Ok(())
+    })?;
     let labels = match &matrix.unwrap_parens().kind {
         ExprKind::Range(range) => range.selector.absent_labels(),
         _ => Labels::empty(),
     };
-    Ok(vec![Column::floats(labels.without(&[METRIC_NAME]), false, values)])
+    Ok(Column::floats(labels.without(&[METRIC_NAME]), false, values))
 }
 
 fn check_smoothing(parameters: &[Vec<f64>]) -> Result<(), EvalError> {

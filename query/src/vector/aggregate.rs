@@ -1,6 +1,8 @@
 //! Aggregation over series: each series finds its group once, then all its cells go into it.
 
+mod finalists;
 mod fold;
+mod folder;
 mod histograms;
 mod pick;
 mod ratio;
@@ -10,6 +12,8 @@ use model::labels::METRIC_NAME;
 use model::{Labels, QueryContext};
 use rustc_hash::FxHashMap;
 
+pub(crate) use self::finalists::Finalists;
+pub(crate) use self::folder::{Folded, Folder};
 pub(crate) use self::values::note_quantile;
 use super::{Column, Notes};
 use crate::errors::{EvalError, Span};

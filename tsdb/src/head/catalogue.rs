@@ -7,6 +7,8 @@
 //! Slots of removed series are used again when [`Catalogue::free_slots`] says so. Removing leaves
 //! holes in the flat vectors; [`Catalogue::compact`] closes them.
 
+use std::sync::OnceLock;
+
 use hashbrown::HashTable;
 use model::labels::{Labels, METRIC_NAME};
 use model::{MatchOp, Matcher};
@@ -44,6 +46,8 @@ struct Name {
     pairs: Vec<u32>,
     /// How many of them some series has.
     live: u32,
+    /// The pairs in order of value, until there is a new one.
+    sorted: OnceLock<Box<[u32]>>,
 }
 
 /// A label value and who has it.
@@ -60,6 +64,18 @@ struct Series {
     fingerprint: u64,
     pairs_start: u32,
     pairs_len: u32,
+}
+
+/// Up to so many series, their labels are looked at one by one; above, those of all.
+const FEW_SERIES: u64 = 100_000;
+
+/// The series whose labels are asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Among<'a> {
+    /// All but these.
+    AllBut(&'a RoaringBitmap),
+    /// Only these.
+    Some(&'a RoaringBitmap),
 }
 
 /// Fingerprints in the table are never zero.
@@ -182,7 +198,8 @@ impl Catalogue {
             Some(number) => *number,
             None => {
                 let number = self.names.len() as u32;
-                self.names.push(Name { text: name.into(), pairs: Vec::new(), live: 0 });
+                let (pairs, sorted) = (Vec::new(), OnceLock::new());
+                self.names.push(Name { text: name.into(), pairs, live: 0, sorted });
                 self.name_numbers.insert(name.into(), number);
                 number
             }
@@ -201,7 +218,9 @@ impl Catalogue {
         let value_end = self.values.len() as u32;
         let postings = Postings::None;
         self.pairs.push(Pair { name: name_number, value_start, value_end, postings });
-        self.names[name_number as usize].pairs.push(number);
+        let name = &mut self.names[name_number as usize];
+        name.pairs.push(number);
+        name.sorted = OnceLock::new();
         let (pairs, values) = (&self.pairs, &self.values);
         self.pair_table.insert_unique(key, number, |pair| {
             let pair = &pairs[*pair as usize];
@@ -341,6 +360,62 @@ impl Catalogue {
     /// How many values of a label live series have.
     pub(crate) fn value_count(&self, name: &str) -> u32 {
         self.name_numbers.get(name).map_or(0, |name| self.names[*name as usize].live)
+    }
+
+    /// Names of labels that live series have, in no order.
+    pub(crate) fn label_names(&self, among: Among<'_>) -> Vec<&str> {
+        if let Among::Some(slots) = among
+            && slots.len() <= FEW_SERIES
+        {
+            let mut numbers: FxHashSet<u32> = FxHashSet::default();
+            for slot in slots {
+                let pairs = self.pairs_of(self.series[slot as usize]).iter();
+                numbers.extend(pairs.map(|pair| self.pairs[*pair as usize].name));
+            }
+            return numbers.into_iter().map(|name| &*self.names[name as usize].text).collect();
+        }
+        let names = self.names.iter().filter(|name| name.live > 0);
+        names
+            .filter(|name| name.pairs.iter().any(|pair| self.is_on(*pair, among)))
+            .map(|name| &*name.text)
+            .collect()
+    }
+
+    /// Values that a label has on live series, sorted.
+    pub(crate) fn label_values(&self, name: &str, among: Among<'_>) -> Vec<&str> {
+        let Some(number) = self.name_numbers.get(name) else { return Vec::new() };
+        let name = &self.names[*number as usize];
+        if let Among::Some(slots) = among
+            && slots.len() <= FEW_SERIES.min(name.pairs.len() as u64 * 4)
+        {
+            let pairs = slots.iter().flat_map(|slot| self.pairs_of(self.series[slot as usize]));
+            let own: FxHashSet<u32> =
+                pairs.copied().filter(|pair| self.pairs[*pair as usize].name == *number).collect();
+            let mut values: Vec<&str> =
+                own.into_iter().map(|pair| self.value(&self.pairs[pair as usize])).collect();
+            values.sort_unstable();
+            return values;
+        }
+        let sorted = name.sorted.get_or_init(|| {
+            let mut pairs = name.pairs.clone();
+            pairs.sort_unstable_by_key(|pair| self.value(&self.pairs[*pair as usize]));
+            pairs.into()
+        });
+        sorted
+            .iter()
+            .filter(|pair| self.is_on(**pair, among))
+            .map(|pair| self.value(&self.pairs[*pair as usize]))
+            .collect()
+    }
+
+    /// Whether any of these series has a pair.
+    fn is_on(&self, pair: u32, among: Among<'_>) -> bool {
+        let postings = &self.pairs[pair as usize].postings;
+        match among {
+            Among::AllBut(none) if none.is_empty() => !postings.is_empty(),
+            Among::AllBut(others) => postings.has_others_than(others),
+            Among::Some(slots) => postings.intersects(slots),
+        }
     }
 
     /// The label with the most values on the series of a metric, and how many; labels that `skips`
@@ -500,6 +575,8 @@ fn pair_key(name: u32, value: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -569,6 +646,19 @@ mod tests {
                 .map(|(slot, _)| *slot)
                 .collect();
             expected.sort_unstable();
+            let selected = catalogue.select(&matchers);
+            let matching = |(_, labels): &&(u32, Labels)| Matcher::all_match(&matchers, labels);
+            for (among, wanted) in [(Among::AllBut(&selected), false), (Among::Some(&selected), true)] {
+                let all = || naive.iter().filter(|one| matching(one) == wanted);
+                let values = all().filter_map(|(_, labels)| labels.get("a"));
+                let values: BTreeSet<&str> = values.collect();
+                let told = catalogue.label_values("a", among);
+                prop_assert_eq!(told, values.into_iter().collect::<Vec<_>>());
+                let names = all().flat_map(|(_, labels)| labels.iter().map(|(name, _)| name));
+                let names: BTreeSet<&str> = names.collect();
+                let told: BTreeSet<&str> = catalogue.label_names(among).into_iter().collect();
+                prop_assert_eq!(told, names);
+            }
             let mut ordered = naive.clone();
             ordered.sort_by(|a, b| crate::block::series_order(&a.1, &b.1));
             let slots: Vec<u32> = naive.iter().map(|(slot, _)| *slot).collect();

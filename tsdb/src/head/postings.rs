@@ -87,6 +87,26 @@ impl Postings {
         }
     }
 
+    /// Whether any slot of `set` is in it.
+    pub(super) fn intersects(&self, set: &RoaringBitmap) -> bool {
+        match self {
+            Postings::None => false,
+            Postings::One(one) => set.contains(*one),
+            Postings::Few(few) => few.iter().any(|slot| set.contains(*slot)),
+            Postings::Many(many) => !many.is_disjoint(set),
+        }
+    }
+
+    /// Whether any slot is in it that is not in `set`.
+    pub(super) fn has_others_than(&self, set: &RoaringBitmap) -> bool {
+        match self {
+            Postings::None => false,
+            Postings::One(one) => !set.contains(*one),
+            Postings::Few(few) => few.iter().any(|slot| !set.contains(*slot)),
+            Postings::Many(many) => !many.is_subset(set),
+        }
+    }
+
     pub(super) fn add_to(&self, set: &mut RoaringBitmap) {
         match self {
             Postings::None => {}

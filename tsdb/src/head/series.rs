@@ -127,11 +127,12 @@ pub(crate) struct Rare {
 }
 
 impl Rare {
+    pub(crate) fn has_samples(&self) -> bool {
+        !(self.late.is_empty() && self.histograms.is_empty() && self.late_histograms.is_empty())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.late.is_empty()
-            && self.histograms.is_empty()
-            && self.late_histograms.is_empty()
-            && self.exemplars.is_empty()
+        !self.has_samples() && self.exemplars.is_empty()
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -168,6 +169,12 @@ impl Series {
 
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// Whether there is anything but exemplars.
+    pub(crate) fn has_samples(&self) -> bool {
+        self.chunk.chain().next().is_some()
+            || self.rare.as_ref().is_some_and(|rare| rare.has_samples())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

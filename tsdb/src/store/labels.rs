@@ -1,12 +1,15 @@
 //! Label names and values from the indexes alone, where no sample needs to be looked at.
-
-use std::collections::BTreeSet;
+//!
+//! A range picks blocks, and the head: every series of what it picks counts, as in Prometheus. So a
+//! name may be told whose samples lie a little outside of the range, but never one whose samples are
+//! deleted or past their retention.
 
 use model::read::RangeMs;
 use model::{Matcher, QueryContext};
 use roaring::RoaringBitmap;
 
 use crate::block::Block;
+use crate::head::Among;
 use crate::store::{Tsdb, rollups};
 
 /// What is asked of the series that match.
@@ -32,8 +35,7 @@ impl Asked<'_> {
 }
 
 impl Tsdb {
-    /// The answer, sorted, if every block of the range lies inside of it and nothing is hidden from
-    /// queries: then each series of a block counts. `None` if samples must be looked at.
+    /// The answer, sorted. `None` if samples must be looked at: something is hidden from queries.
     pub(super) fn labels_of_indexes(
         &self,
         asked: Asked<'_>,
@@ -42,35 +44,30 @@ impl Tsdb {
         context: &QueryContext,
     ) -> model::Result<Option<Vec<String>>> {
         self.check_loaded()?;
-        let mut found: BTreeSet<String> = BTreeSet::new();
-        let mut add = |text: &str| {
-            if !found.contains(text) {
-                found.insert(text.to_owned());
-            }
-        };
+        let oldest = self.see_ms_max().map(|keep_ms| self.clock.now_ms().plus_ms(-keep_ms));
+        let mut found: Vec<String> = Vec::new();
         let view = {
             let live = self.live.read();
             let view = self.view.read().clone();
-            let is_whole =
-                |range_of: RangeMs| range.start <= range_of.start && range_of.end <= range.end;
             let is_simple = view.masks.is_empty()
                 && !self.has_retention_rules()
-                && self.keep_ms_max().is_none()
-                && view.blocks.iter().all(|open| !open.overlaps(range) || is_whole(open.range()));
+                && view.blocks.iter().all(|open| {
+                    !open.overlaps(range)
+                        || oldest.is_none_or(|oldest| oldest <= open.range().start)
+                });
             if !is_simple {
                 return Ok(None);
             }
-            for slot in live.head.catalogue.select(matchers) {
-                if !live.head.has_samples(slot, range) {
-                    continue;
-                }
-                for (name, value) in live.head.catalogue.label_refs(slot) {
-                    match asked {
-                        Asked::Names => add(name),
-                        Asked::ValuesOf(wanted) if wanted == name => add(value),
-                        Asked::ValuesOf(_) => {}
-                    }
-                }
+            if live.head.may_hold(range) {
+                let catalogue = &live.head.catalogue;
+                let idle = &live.head.idle;
+                let some = (!matchers.is_empty()).then(|| catalogue.select(matchers) - idle);
+                let among = some.as_ref().map_or(Among::AllBut(idle), Among::Some);
+                let texts = match asked {
+                    Asked::Names => catalogue.label_names(among),
+                    Asked::ValuesOf(name) => catalogue.label_values(name, among),
+                };
+                found.extend(texts.into_iter().map(str::to_owned));
             }
             view
         };
@@ -89,8 +86,11 @@ impl Tsdb {
                 continue;
             }
             let answer = asked.of_block(&open.block, some.as_ref());
-            self.guard(open, answer)?.iter().for_each(|text| add(text));
+            found.append(&mut self.guard(open, answer)?);
         }
-        Ok(Some(found.into_iter().collect()))
+        // Of a few sorted runs; a stable sort merges them.
+        found.sort();
+        found.dedup();
+        Ok(Some(found))
     }
 }

@@ -7,11 +7,11 @@ use model::rollup::{RollupRequest, Summary};
 use model::sample::is_stale;
 use model::{NativeHistogram, TimestampMs};
 
-use super::{Evaluator, MatrixSeries, Result, Wanted};
+use super::{Evaluator, MatrixSeries, Result, Sink, Wanted};
 use crate::errors::EvalError;
 use crate::histogram;
 use crate::promql::ast::{AtModifier, Expr, ExprKind, RangeSelector, Selector, Subquery};
-use crate::promql::windows::{self, Samples, Windows, extended};
+use crate::promql::windows::{self, Samples, Shape, extended};
 use crate::vector::{self, Column, Grid, absent};
 
 impl Evaluator<'_> {
@@ -24,15 +24,16 @@ impl Evaluator<'_> {
         })
     }
 
-    /// Reads the series of a selector, sorted by labels, with samples in
-    /// `(first - before, last + after]` around the evaluation times of `grid`.
-    pub(in crate::promql) fn select(
-        &self,
+    /// Reads the series of a selector with samples in `(first - before, last + after]` around the
+    /// evaluation times of `grid`, one after the other, in no order.
+    fn select_each(
+        &mut self,
         selector: &Selector,
         grid: &Grid,
         (before_ms, after_ms): (i64, i64),
         rollup: Option<RollupRequest>,
-    ) -> Result<Vec<SeriesColumns>> {
+        each: &mut dyn FnMut(&mut Self, SeriesColumns) -> Result<()>,
+    ) -> Result<()> {
         let fixed = self.resolve_at(selector.at);
         let first = fixed.unwrap_or(grid.start).saturating_sub(selector.offset_ms);
         let last = fixed.unwrap_or(grid.last()).saturating_sub(selector.offset_ms);
@@ -48,51 +49,66 @@ impl Evaluator<'_> {
             step_ms: if grid.count > 1 { grid.step } else { 0 },
             rollup,
         };
-        let mut series = Vec::new();
-        for columns in self.source.select(&request, self.context)? {
+        let (source, context) = (self.source, self.context);
+        for columns in source.select(&request, context)? {
             let mut columns = columns?;
             if self.needs_totals && !self.needs_buckets && !columns.histograms.is_empty() {
                 histogram::keep_totals(&mut columns.histograms);
             }
-            series.push(columns);
+            each(self, columns)?;
         }
+        Ok(())
+    }
+
+    /// The same, sorted by labels.
+    pub(in crate::promql) fn select(
+        &mut self,
+        selector: &Selector,
+        grid: &Grid,
+        reach_ms: (i64, i64),
+    ) -> Result<Vec<SeriesColumns>> {
+        let mut series = Vec::new();
+        self.select_each(selector, grid, reach_ms, None, &mut |_, columns| {
+            series.push(columns);
+            Ok(())
+        })?;
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }
 
-    /// The latest sample at each step, or a time of it.
+    /// The latest sample at each step, or a time of it; hands out one series after the other, in no
+    /// order.
     #[inline(never)]
-    pub(in crate::promql) fn selector(
+    pub(super) fn selector(
         &mut self,
         selector: &Selector,
         grid: &Grid,
         wanted: Wanted,
-    ) -> Result<Vec<Column>> {
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
         let lookback = self.options.lookback_ms;
         let fixed = self.resolve_at(selector.at);
-        let mut columns = Vec::new();
-        for series in self.select(selector, grid, (lookback, 0), None)? {
-            self.charge_grid(grid)?;
+        self.select_each(selector, grid, (lookback, 0), None, &mut |evaluator, series| {
+            evaluator.charge_grid(grid)?;
             let (values, histograms) = latest(&series, selector, grid, fixed, lookback, wanted);
             let drop_name = wanted != Wanted::Values;
             let column = Column { labels: series.labels, drop_name, values, histograms };
-            if column.has_any() {
-                columns.push(column);
-            }
-        }
-        Ok(columns)
+            if column.has_any() { sink(column) } else { Ok(()) }
+        })
     }
 
-    /// The windows of a range selector or subquery for all steps of `grid`.
-    pub(in crate::promql) fn windows(
+    /// The series of a range selector or subquery, with what their windows look like for all steps
+    /// of `grid`; one after the other, in no order.
+    pub(in crate::promql) fn each_window(
         &mut self,
         expr: &Expr,
         grid: &Grid,
         summary: Option<Summary>,
-    ) -> Result<Windows> {
+        each: &mut dyn FnMut(&mut Self, &Shape, Samples) -> Result<()>,
+    ) -> Result<()> {
         match &expr.unwrap_parens().kind {
-            ExprKind::Range(range) => self.range_windows(range, grid, summary),
-            ExprKind::Subquery(subquery) => self.subquery_windows(subquery, grid),
+            ExprKind::Range(range) => self.range_windows(range, grid, summary, each),
+            ExprKind::Subquery(subquery) => self.subquery_windows(subquery, grid, each),
             _ => Err(EvalError::NotSupported { what: format!("{expr} as a range vector") }),
         }
     }
@@ -102,7 +118,8 @@ impl Evaluator<'_> {
         range: &RangeSelector,
         grid: &Grid,
         summary: Option<Summary>,
-    ) -> Result<Windows> {
+        each: &mut dyn FnMut(&mut Self, &Shape, Samples) -> Result<()>,
+    ) -> Result<()> {
         let fixed = self.resolve_at(range.selector.at);
         let first = fixed.unwrap_or(grid.start).saturating_sub(range.selector.offset_ms);
         let step_ms = if fixed.is_none() && grid.count > 1 { grid.step } else { 0 };
@@ -112,19 +129,20 @@ impl Evaluator<'_> {
             .and_then(|summary| windows::rollups::request(summary, first, step_ms, range.range_ms));
         let (before_ms, after_ms) = extended::reach(extension, self.options.lookback_ms);
         let reach = (range.range_ms.saturating_add(before_ms), after_ms);
-        let series = self.select(&range.selector, grid, reach, rollup)?;
-        Ok(Windows {
-            series: series.into_iter().map(Samples::from_stored).collect(),
-            range_ms: range.range_ms,
-            offset_ms: range.selector.offset_ms,
-            fixed,
-            before_ms,
-            after_ms,
+        let (range_ms, offset_ms) = (range.range_ms, range.selector.offset_ms);
+        let shape = Shape { range_ms, offset_ms, fixed, before_ms, after_ms };
+        self.select_each(&range.selector, grid, reach, rollup, &mut |evaluator, series| {
+            each(evaluator, &shape, Samples::from_stored(series))
         })
     }
 
     #[inline(never)]
-    fn subquery_windows(&mut self, subquery: &Subquery, grid: &Grid) -> Result<Windows> {
+    fn subquery_windows(
+        &mut self,
+        subquery: &Subquery,
+        grid: &Grid,
+        each: &mut dyn FnMut(&mut Self, &Shape, Samples) -> Result<()>,
+    ) -> Result<()> {
         let fixed = self.resolve_at(subquery.at);
         let step = subquery.step_ms.unwrap_or(self.options.subquery_step_ms).max(1);
         let first = fixed.unwrap_or(grid.start).saturating_sub(subquery.offset_ms);
@@ -132,20 +150,14 @@ impl Evaluator<'_> {
         // The window is open at its left end, and steps are multiples of the step.
         let open = first.saturating_sub(subquery.range_ms);
         let start = open.div_euclid(step).saturating_add(1).saturating_mul(step);
-        let windows = |series| Windows {
-            series,
-            range_ms: subquery.range_ms,
-            offset_ms: subquery.offset_ms,
-            fixed,
-            before_ms: 0,
-            after_ms: 0,
-        };
-        let Some(inner) = Grid::range(start, last, step) else {
-            return Ok(windows(Vec::new()));
-        };
+        let Some(inner) = Grid::range(start, last, step) else { return Ok(()) };
+        let (range_ms, offset_ms) = (subquery.range_ms, subquery.offset_ms);
+        let shape = Shape { range_ms, offset_ms, fixed, before_ms: 0, after_ms: 0 };
         self.charge_grid(&inner)?;
-        let columns = self.with_needs(false, true, |e| e.vector(&subquery.expr, &inner))?;
-        Ok(windows(columns.into_iter().map(|c| Samples::from_column(c, &inner)).collect()))
+        for column in self.with_needs(false, true, |e| e.vector(&subquery.expr, &inner))? {
+            each(self, &shape, Samples::from_column(column, &inner))?;
+        }
+        Ok(())
     }
 
     /// A range vector as the result of an instant query.
@@ -154,24 +166,19 @@ impl Evaluator<'_> {
         expr: &Expr,
         grid: &Grid,
     ) -> Result<Vec<MatrixSeries>> {
-        let mut windows = self.windows(expr, grid, None)?;
-        if let ExprKind::Range(range) = &expr.unwrap_parens().kind
-            && let Some(extension) = range.selector.extension
-        {
-            extended::extend_samples(&mut windows, grid, extension)?;
-        }
-        let end = windows.fixed.unwrap_or(grid.start).saturating_sub(windows.offset_ms);
-        let start = end.saturating_sub(windows.range_ms);
-        // An extended window has a sample at its start.
-        let extended = windows.before_ms > 0;
-        let inside = |time: i64| (start < time || extended && start == time) && time <= end;
+        let extension = extended::of(expr);
         let mut matrix = Vec::new();
-        for series in windows.series {
-            let drop_name = series.drop_name;
-            let labels = if drop_name {
-                series.labels.without(&vector::METADATA_LABELS)
-            } else {
-                series.labels.clone()
+        self.each_window(expr, grid, None, &mut |_, shape, mut series| {
+            let (start, end) = shape.bounds(grid.start);
+            if let Some(extension) = extension {
+                extended::extend_samples(&mut series, (start, end), extension)?;
+            }
+            // An extended window has a sample at its start.
+            let extended = shape.before_ms > 0;
+            let inside = |time: i64| (start < time || extended && start == time) && time <= end;
+            let labels = match series.drop_name {
+                true => series.labels.without(&vector::METADATA_LABELS),
+                false => series.labels.clone(),
             };
             let points = series.times.iter().zip(&series.values).filter(|(time, _)| inside(**time));
             let histograms = series.histograms.iter().filter(|(time, _)| inside(*time));
@@ -183,7 +190,8 @@ impl Evaluator<'_> {
             if !series.points.is_empty() || !series.histograms.is_empty() {
                 matrix.push(series);
             }
-        }
+            Ok(())
+        })?;
         matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
         if matrix.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
             return Err(EvalError::SameLabelset);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use model::NativeHistogram;
 use model::read::SeriesColumns;
 
-use super::{Cell, RangeFunction, Remarks, Samples, Window, Windows, changes, resets};
+use super::{Cell, RangeFunction, Remarks, Samples, Window, changes, resets};
 use crate::errors::{EvalError, Span};
 use crate::promql::ast::{Expr, ExprKind, Extension, Selector};
 use crate::promql::eval::Evaluator;
@@ -30,7 +30,7 @@ pub(in crate::promql) fn reach(extension: Option<Extension>, lookback_ms: i64) -
 }
 
 /// The extension of a range vector.
-pub(super) fn of(matrix: &Expr) -> Option<Extension> {
+pub(in crate::promql) fn of(matrix: &Expr) -> Option<Extension> {
     match &matrix.unwrap_parens().kind {
         ExprKind::Range(range) => range.selector.extension,
         _ => None,
@@ -211,34 +211,30 @@ pub(super) fn inside<'a>(window: &Window<'a>) -> Window<'a> {
 
 /// Samples of a range vector that is itself the result: one at each end, and those between.
 pub(in crate::promql) fn extend_samples(
-    windows: &mut Windows,
-    grid: &Grid,
+    series: &mut Samples,
+    (start, end): (i64, i64),
     extension: Extension,
 ) -> Result<(), EvalError> {
-    let end = windows.fixed.unwrap_or(grid.start).saturating_sub(windows.offset_ms);
-    let start = end.saturating_sub(windows.range_ms);
     let is_smoothed = extension == Extension::Smoothed;
-    for series in &mut windows.series {
-        if !series.histograms.is_empty() {
-            let word = extension.as_str();
-            let message = format!("{word} modifier is not supported with histograms");
-            return Err(EvalError::BadArgument(message));
-        }
-        let points = Points { times: &series.times, values: &series.values };
-        let wanted = Difference { is_smoothed, ..ANCHORED_DELTA };
-        let (times, values) = match Edges::of(points.times, start, end, is_smoothed) {
-            Some(edges) => {
-                let inner = edges.first..=edges.last;
-                let inner = inner.filter(|i| start < points.times[*i] && points.times[*i] < end);
-                let mut samples = vec![(start, points.left(&edges, start, wanted))];
-                samples.extend(inner.map(|i| (points.times[i], points.values[i])));
-                samples.push((end, points.right(&edges, end, wanted)));
-                samples.into_iter().unzip()
-            }
-            None => (Vec::new(), Vec::new()),
-        };
-        (series.times, series.values) = (Arc::new(times), values);
+    if !series.histograms.is_empty() {
+        let word = extension.as_str();
+        let message = format!("{word} modifier is not supported with histograms");
+        return Err(EvalError::BadArgument(message));
     }
+    let points = Points { times: &series.times, values: &series.values };
+    let wanted = Difference { is_smoothed, ..ANCHORED_DELTA };
+    let (times, values) = match Edges::of(points.times, start, end, is_smoothed) {
+        Some(edges) => {
+            let inner = edges.first..=edges.last;
+            let inner = inner.filter(|i| start < points.times[*i] && points.times[*i] < end);
+            let mut samples = vec![(start, points.left(&edges, start, wanted))];
+            samples.extend(inner.map(|i| (points.times[i], points.values[i])));
+            samples.push((end, points.right(&edges, end, wanted)));
+            samples.into_iter().unzip()
+        }
+        None => (Vec::new(), Vec::new()),
+    };
+    (series.times, series.values) = (Arc::new(times), values);
     Ok(())
 }
 
@@ -252,7 +248,7 @@ pub(in crate::promql) fn smooth(
     let reach = evaluator.options.lookback_ms;
     let fixed = evaluator.resolve_at(selector.at);
     let mut columns = Vec::new();
-    for series in evaluator.select(selector, grid, (reach, reach), None)? {
+    for series in evaluator.select(selector, grid, (reach, reach))? {
         let cells = grid.count as u64;
         evaluator.context.charge(cells, cells.saturating_mul(8))?;
         let samples = Samples::from_stored(SeriesColumns { rollup: None, ..series });

@@ -6,7 +6,7 @@ use std::ops::Range;
 use model::rollup::{RESOLUTIONS_MS, Rollup, RollupRequest, Summary};
 
 use super::rates::Edges;
-use super::{Cell, Remarks, Windows};
+use super::{Cell, Remarks, Shape};
 use crate::errors::EvalError;
 use crate::vector::{Grid, absent, kahan_add};
 
@@ -44,7 +44,7 @@ pub(in crate::promql) fn request(
 pub(super) fn over_windows(
     function: &str,
     rollup: &Rollup,
-    windows: &Windows,
+    shape: &Shape,
     grid: &Grid,
     remarks: &mut Remarks<'_>,
 ) -> Result<Vec<f64>, EvalError> {
@@ -55,8 +55,7 @@ pub(super) fn over_windows(
     let mut values = vec![absent(); grid.count];
     let (mut from, mut to) = (0, 0);
     for (step, cell) in values.iter_mut().enumerate() {
-        let end = windows.fixed.unwrap_or(grid.at(step)).saturating_sub(windows.offset_ms);
-        let start = end.saturating_sub(windows.range_ms);
+        let (start, end) = shape.bounds(grid.at(step));
         while ends.get(to).is_some_and(|bucket| *bucket <= end) {
             to += 1;
         }

@@ -69,6 +69,11 @@ impl Cell {
             kahan_add(value / self.count, weight * self.mean, weight * self.compensation);
     }
 
+    /// The result, or none of no samples.
+    pub(super) fn result_or_absent(&self, op: AggregateOp) -> f64 {
+        if self.count == 0.0 { absent() } else { self.result(op) }
+    }
+
     pub(super) fn result(&self, op: AggregateOp) -> f64 {
         match op {
             AggregateOp::Sum => self.value + self.compensation,
@@ -121,8 +126,7 @@ pub(super) fn fold(
         if !counts_histograms && cells.iter().any(|cell| cell.histograms) {
             call.note_ignored(call.spans[1], notes);
         }
-        let result = |cell: &Cell| if cell.count == 0.0 { absent() } else { cell.result(call.op) };
-        let values = cells.iter().map(result).collect();
+        let values = cells.iter().map(|cell| cell.result_or_absent(call.op)).collect();
         results.push(Column::floats(labels.clone(), drop_name, values));
     }
     Ok(results)
