@@ -83,32 +83,52 @@ pub(crate) fn expand_starts(runs: &[StartRun], count: usize) -> Vec<i64> {
     starts
 }
 
-/// Joined time columns, so that series that share their parts share the whole.
+/// Joined time columns, so that series that share their parts share the whole, and the order of
+/// their samples is found once.
 #[derive(Default)]
 pub(crate) struct TimesPool(FxHashMap<Vec<usize>, JoinedTimes>);
 
-/// The parts, which are held, and the whole.
-type JoinedTimes = (Vec<Arc<Vec<i64>>>, Arc<Vec<i64>>);
+struct JoinedTimes {
+    /// The parts, so that no other column can come to lie at their addresses.
+    _parts: Vec<Arc<Vec<i64>>>,
+    whole: Arc<Vec<i64>>,
+    /// Part and place in it of each sample, if the parts do not just follow one another.
+    picks: Option<Box<[(u32, u32)]>>,
+}
 
 /// More joined columns than this are not remembered at once.
 const POOLED_MAX: usize = 4096;
 
 impl TimesPool {
-    fn join(&mut self, parts: &[&Columns]) -> Arc<Vec<i64>> {
-        // The parts are held, so that no other column can come to lie at their addresses.
+    /// What the times of `parts` are together. Of equal times, that of the last part wins.
+    fn join(&mut self, parts: &[Columns]) -> &JoinedTimes {
         let key: Vec<usize> = parts.iter().map(|part| Arc::as_ptr(&part.times) as usize).collect();
-        if let Some((_, joined)) = self.0.get(&key) {
-            return joined.clone();
-        }
-        if self.0.len() >= POOLED_MAX {
+        if self.0.len() >= POOLED_MAX && !self.0.contains_key(&key) {
             self.0.clear();
         }
-        let joined: Vec<i64> = parts.iter().flat_map(|part| part.times.iter().copied()).collect();
-        let joined = Arc::new(joined);
-        let held = parts.iter().map(|part| part.times.clone()).collect();
-        self.0.insert(key, (held, joined.clone()));
-        joined
+        self.0.entry(key).or_insert_with(|| {
+            let times: Vec<Arc<Vec<i64>>> = parts.iter().map(|part| part.times.clone()).collect();
+            let follow = times.windows(2).all(|pair| pair[0].last() < pair[1].first());
+            let picks = (!follow).then(|| pick(&times));
+            let whole = match &picks {
+                None => times.iter().flat_map(|times| times.iter().copied()).collect(),
+                Some(picks) => picks.iter().map(|(p, i)| times[*p as usize][*i as usize]).collect(),
+            };
+            JoinedTimes { _parts: times, whole: Arc::new(whole), picks }
+        })
     }
+}
+
+/// The samples of several columns in order of time, each time once.
+fn pick(times: &[Arc<Vec<i64>>]) -> Box<[(u32, u32)]> {
+    let of_part = |(part, times): (u32, &Arc<Vec<i64>>)| -> Vec<(i64, u32, u32)> {
+        (0u32..).zip(times.iter()).map(|(index, at)| (*at, part, index)).collect()
+    };
+    let mut samples: Vec<_> = (0u32..).zip(times).flat_map(of_part).collect();
+    // Of a few sorted runs; a stable sort merges them.
+    samples.sort_by_key(|(at, part, _)| (*at, *part));
+    let is_last = |i: usize| samples.get(i + 1).is_none_or(|next| next.0 != samples[i].0);
+    (0..samples.len()).filter(|i| is_last(*i)).map(|i| (samples[i].1, samples[i].2)).collect()
 }
 
 /// Joins parts of one series. Of samples of one kind at one time, that of the last part wins.
@@ -118,7 +138,7 @@ pub(crate) fn join(mut parts: Vec<Columns>, pool: &mut TimesPool) -> Columns {
         only.starts = canonical(&only.starts, only.values.len());
         return only;
     }
-    let mut joined = join_floats(&parts, pool);
+    let mut joined = join_floats(&mut parts, pool);
     let kinds = parts.iter().filter(|part| !part.histograms.is_empty()).count();
     if kinds == 1 {
         for part in &mut parts {
@@ -147,51 +167,55 @@ fn canonical(runs: &[StartRun], count: usize) -> Vec<StartRun> {
     canonical.done()
 }
 
-fn join_floats(parts: &[Columns], pool: &mut TimesPool) -> Columns {
-    let mut ordered: Vec<&Columns> = parts.iter().filter(|part| !part.values.is_empty()).collect();
-    if ordered.is_empty() {
-        return Columns::default();
-    }
-    // Stable, so that later parts stay behind earlier ones with the same first time.
-    ordered.sort_by_key(|part| part.times.first().copied());
-    let overlap = ordered.windows(2).any(|pair| pair[0].times.last() >= pair[1].times.first());
-    if overlap {
-        return join_overlapping(parts);
-    }
-    let mut joined = Columns::default();
-    let mut starts = Runs::default();
-    joined.values.reserve_exact(ordered.iter().map(|part| part.values.len()).sum());
-    for part in &ordered {
-        starts.add_all(joined.values.len(), part.values.len(), &part.starts);
-        joined.values.extend_from_slice(&part.values);
-    }
-    joined.starts = starts.done();
-    joined.times = match ordered.as_slice() {
-        [only] => only.times.clone(),
-        several => pool.join(several),
+/// Joins times, values and starts, and leaves the rest. Takes the values of the parts.
+fn join_floats(parts: &mut [Columns], pool: &mut TimesPool) -> Columns {
+    let take = |part: &mut Columns| {
+        let (values, starts) = (std::mem::take(&mut part.values), std::mem::take(&mut part.starts));
+        Columns { times: part.times.clone(), values, starts, ..Default::default() }
     };
-    joined
-}
-
-fn join_overlapping(parts: &[Columns]) -> Columns {
-    let mut samples: Vec<(i64, usize, f64, i64)> = Vec::new();
-    for (priority, part) in parts.iter().enumerate() {
-        let starts = expand_starts(&part.starts, part.values.len());
-        let columns = part.times.iter().zip(&part.values).zip(starts);
-        samples.extend(columns.map(|((at, value), start)| (*at, priority, *value, start)));
+    let filled = parts.iter_mut().filter(|part| !part.values.is_empty());
+    let mut ordered: Vec<Columns> = filled.map(take).collect();
+    if ordered.len() < 2 {
+        let mut only = ordered.pop().unwrap_or_default();
+        only.starts = canonical(&only.starts, only.values.len());
+        return only;
     }
-    // Of a few sorted runs; a stable sort merges them.
-    samples.sort_by_key(|(at, priority, ..)| (*at, *priority));
-    let (mut times, mut values, mut starts) = (Vec::new(), Vec::new(), Runs::default());
-    for (i, (at, _, value, start)) in samples.iter().enumerate() {
-        if samples.get(i + 1).is_some_and(|next| next.0 == *at) {
-            continue;
+    let follows = |pair: &[Columns]| pair[0].times.last() < pair[1].times.first();
+    if !ordered.windows(2).all(follows) {
+        // Parts of blocks and of memory may come in any order; what matters is who wins.
+        let mut by_time: Vec<usize> = (0..ordered.len()).collect();
+        by_time.sort_by_key(|i| ordered[*i].times.first().copied());
+        let is_apart = by_time
+            .windows(2)
+            .all(|pair| ordered[pair[0]].times.last() < ordered[pair[1]].times.first());
+        if is_apart {
+            ordered.sort_by_key(|part| part.times.first().copied());
         }
-        starts.add(times.len(), *start);
-        times.push(*at);
-        values.push(*value);
     }
-    Columns { times: Arc::new(times), values, starts: starts.done(), ..Default::default() }
+    let joined = pool.join(&ordered);
+    let mut starts = Runs::default();
+    let mut values = Vec::with_capacity(joined.whole.len());
+    match &joined.picks {
+        None => {
+            for part in &ordered {
+                starts.add_all(values.len(), part.values.len(), &part.starts);
+                values.extend_from_slice(&part.values);
+            }
+        }
+        Some(picks) => {
+            values.extend(picks.iter().map(|(p, i)| ordered[*p as usize].values[*i as usize]));
+            if ordered.iter().any(|part| !part.starts.is_empty()) {
+                let of_parts: Vec<Vec<i64>> = ordered
+                    .iter()
+                    .map(|part| expand_starts(&part.starts, part.values.len()))
+                    .collect();
+                for (index, (p, i)) in picks.iter().enumerate() {
+                    starts.add(index, of_parts[*p as usize][*i as usize]);
+                }
+            }
+        }
+    }
+    Columns { times: joined.whole.clone(), values, starts: starts.done(), ..Default::default() }
 }
 
 #[cfg(test)]
