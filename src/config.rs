@@ -169,6 +169,7 @@ impl Config {
             query: QueryLimits {
                 items_max: raw.query.items_max,
                 bytes_max: raw.query.bytes_max.0,
+                memory_bytes_max: raw.query.memory_bytes_max.0,
                 timeout: raw.query.timeout.0,
             },
             queries_concurrent_max: raw.query.concurrent_max,
@@ -260,6 +261,7 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
         ("query.concurrent_max", raw.query.concurrent_max as u64),
         ("query.items_max", raw.query.items_max),
         ("query.bytes_max", raw.query.bytes_max.0),
+        ("query.memory_bytes_max", raw.query.memory_bytes_max.0),
         ("connections.connections_max", raw.connections.connections_max as u64),
         ("otlp.request_bytes_max", raw.otlp.request_bytes_max.0),
         ("otlp.delta_max_streams", raw.otlp.delta_max_streams as u64),

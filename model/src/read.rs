@@ -28,13 +28,20 @@ pub struct QueryLimits {
     pub items_max: u64,
     /// Bytes looked at.
     pub bytes_max: u64,
+    /// Bytes that a query of metrics holds at once: columns of results and what is between.
+    pub memory_bytes_max: u64,
     /// Time from the start of the query.
     pub timeout: Duration,
 }
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        QueryLimits { items_max: 50_000_000, bytes_max: 4 << 30, timeout: Duration::from_secs(120) }
+        QueryLimits {
+            items_max: 500_000_000,
+            bytes_max: 4 << 30,
+            memory_bytes_max: 1 << 30,
+            timeout: Duration::from_secs(120),
+        }
     }
 }
 
@@ -62,6 +69,7 @@ pub struct QueryContext {
     deadline: Duration,
     items: AtomicU64,
     bytes: AtomicU64,
+    memory_bytes: AtomicU64,
     checks: AtomicU64,
 }
 
@@ -80,13 +88,19 @@ impl QueryContext {
             deadline,
             items: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            memory_bytes: AtomicU64::new(0),
             checks: AtomicU64::new(0),
         }
     }
 
     /// For tests: default limits on a clock that stands still.
     pub fn unlimited() -> Self {
-        let limits = QueryLimits { items_max: u64::MAX, bytes_max: u64::MAX, ..Default::default() };
+        let limits = QueryLimits {
+            items_max: u64::MAX,
+            bytes_max: u64::MAX,
+            memory_bytes_max: u64::MAX,
+            ..Default::default()
+        };
         QueryContext::new(limits, Arc::new(crate::clock::ManualClock::default()))
     }
 
@@ -117,6 +131,23 @@ impl QueryContext {
                     "the query looked at {bytes} bytes, over its limit of {}; narrow its \
                      selectors or its time range",
                     self.limits.bytes_max
+                ),
+            ));
+        }
+        self.check()
+    }
+
+    /// Adds to the memory that the query holds, before it is taken. It is never given back: what a
+    /// query holds grows to its end, but for columns that pass through and are not counted.
+    pub fn hold(&self, bytes: u64) -> Result<()> {
+        let bytes = self.memory_bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if bytes > self.limits.memory_bytes_max {
+            return Err(Error::new(
+                ErrorKind::Exhausted,
+                format!(
+                    "the query needs {bytes} bytes of memory for its results, over its limit of \
+                     {}; aggregate, narrow its selectors, or ask for fewer steps",
+                    self.limits.memory_bytes_max
                 ),
             ));
         }
@@ -450,6 +481,17 @@ mod tests {
         let error = context.charge(1, 0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Exhausted);
         assert!(error.message().contains("11 samples"), "{error}");
+    }
+
+    #[test]
+    fn a_query_that_holds_too_much_is_refused() {
+        let limits = QueryLimits { memory_bytes_max: 1000, ..Default::default() };
+        let context = QueryContext::new(limits, Arc::new(ManualClock::default()));
+        assert!(context.charge(10, 5000).is_ok());
+        assert!(context.hold(1000).is_ok());
+        let error = context.hold(1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exhausted);
+        assert!(error.message().contains("1001 bytes of memory"), "{error}");
     }
 
     #[test]

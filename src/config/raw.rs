@@ -196,8 +196,9 @@ keys! {
     /// Queries.
     RawQuery {
         timeout: Span = seconds(120),
-        items_max: u64 = 50_000_000,
+        items_max: u64 = 500_000_000,
         bytes_max: ByteSize = mebibytes(4096),
+        memory_bytes_max: ByteSize = mebibytes(1024),
         concurrent_max: usize = 20,
         lookback_delta: Span = seconds(300),
     }

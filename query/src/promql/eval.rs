@@ -154,7 +154,7 @@ pub fn evaluate_range(
     let resolved = durations::resolve(expr, step_ms, end.0.saturating_sub(start.0))?;
     let expr = &*resolved;
     let mut evaluator = Evaluator::new(source, options, context, Query { grid, end: end.0 });
-    evaluator.charge_grid(&grid)?;
+    evaluator.begin_grid(&grid)?;
     let columns = match expr.value_type() {
         ValueType::Scalar => {
             vec![Column::floats(Labels::empty(), false, evaluator.scalar(expr, &grid)?)]
@@ -232,7 +232,10 @@ pub(super) enum Wanted {
 }
 
 /// Takes one series after the other.
-pub(super) type Sink<'s> = dyn FnMut(Column) -> Result<()> + 's;
+pub(super) type Sink<'s> = dyn FnMut(&Evaluator<'_>, Column) -> Result<()> + 's;
+
+/// What a series takes beside its cells: labels, the column itself.
+const HELD_BYTES: u64 = 256;
 
 /// One evaluation under way.
 pub(super) struct Evaluator<'a> {
@@ -270,9 +273,24 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Refuses a grid that is too long before anything of its length is allocated.
+    fn begin_grid(&self, grid: &Grid) -> Result<()> {
+        self.charge_grid(grid)?;
+        Ok(self.context.hold((grid.count as u64).saturating_mul(8))?)
+    }
+
+    /// Counts the work of one series.
     fn charge_grid(&self, grid: &Grid) -> Result<()> {
-        let cells = grid.count as u64;
-        Ok(self.context.charge(cells, cells.saturating_mul(8))?)
+        Ok(self.context.charge(grid.count as u64, 0)?)
+    }
+
+    /// Refuses a column that would not fit into the memory of the query.
+    pub(super) fn hold(&self, column: &Column) -> Result<()> {
+        let cells = column.values.len() + column.histograms.len();
+        let buckets = |histogram: &Arc<NativeHistogram>| {
+            histogram.positive.len() + histogram.negative.len() + 8
+        };
+        let buckets: usize = column.histograms.iter().flatten().map(buckets).sum();
+        Ok(self.context.hold((cells * 8 + buckets * 16) as u64 + HELD_BYTES)?)
     }
 
     /// Evaluates an expression of type scalar: one number a step.
@@ -327,7 +345,8 @@ impl<'a> Evaluator<'a> {
     /// What [`Evaluator::each`] hands out, sorted by labels.
     fn sorted(&mut self, expr: &Expr, grid: &Grid) -> Result<Vec<Column>> {
         let mut columns = Vec::new();
-        self.each(expr, grid, &mut |column| {
+        self.each(expr, grid, &mut |evaluator, column| {
+            evaluator.hold(&column)?;
             columns.push(column);
             Ok(())
         })?;
@@ -352,13 +371,18 @@ impl<'a> Evaluator<'a> {
                 let (totals, buckets) = histograms::needs(call.function.name);
                 self.with_needs(totals, buckets, |e| windows::call(e, call, grid, sink))
             }
-            _ => self.vector(expr, grid)?.into_iter().try_for_each(sink),
+            _ => {
+                for column in self.vector(expr, grid)? {
+                    sink(self, column)?;
+                }
+                Ok(())
+            }
         }
     }
 
     fn repeat(&self, mut columns: Vec<Column>, grid: &Grid) -> Result<Vec<Column>> {
         for column in &mut columns {
-            self.charge_grid(grid)?;
+            self.context.hold(grid.count as u64 * 8)?;
             column.values.resize(grid.count, column.values[0]);
             if let Some(histogram) = column.histograms.first().cloned() {
                 column.histograms.resize(grid.count, histogram);
@@ -468,7 +492,7 @@ impl<'a> Evaluator<'a> {
         };
         let (input, context) = (&aggregate.expr, self.context);
         let columns = if let Some(mut folder) = Folder::of(&call, grid.count) {
-            self.each(input, grid, &mut |column| folder.add(column, context))?;
+            self.each(input, grid, &mut |_, column| folder.add(column, context))?;
             match folder.finish() {
                 Folded::Groups(groups) => return Ok(groups),
                 Folded::Histograms(mut columns) => {
@@ -478,7 +502,7 @@ impl<'a> Evaluator<'a> {
                 Folded::Mixed => self.vector(input, grid)?,
             }
         } else if let Some(mut finalists) = Finalists::of(&call, grid.count) {
-            self.each(input, grid, &mut |column| finalists.add(column, context))?;
+            self.each(input, grid, &mut |_, column| finalists.add(column, context))?;
             finalists.finish()
         } else {
             self.vector(input, grid)?
@@ -497,7 +521,8 @@ impl<'a> Evaluator<'a> {
                 match call.arguments.first().map(|argument| &argument.unwrap_parens().kind) {
                     Some(ExprKind::Selector(selector)) => {
                         let mut columns = Vec::new();
-                        self.selector(selector, grid, wanted, &mut |column| {
+                        self.selector(selector, grid, wanted, &mut |evaluator, column| {
+                            evaluator.hold(&column)?;
                             columns.push(column);
                             Ok(())
                         })?;

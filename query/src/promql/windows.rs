@@ -210,7 +210,8 @@ pub(super) fn call(
         return Err(EvalError::NotSupported { what: format!("{name} without a range vector") });
     };
     if name == "absent_over_time" {
-        return sink(absent_over_time(evaluator, matrix, grid)?);
+        let column = absent_over_time(evaluator, matrix, grid)?;
+        return sink(evaluator, column);
     }
     let extension = extended::of(matrix);
     let extended_function = extension.map(|e| extended::find(name, e)).transpose()?;
@@ -232,7 +233,7 @@ pub(super) fn call(
                 is_checked = true;
             }
             match call.apply(evaluator, shape, series)? {
-                Some(column) => sink(column),
+                Some(column) => sink(evaluator, column),
                 None => Ok(()),
             }
         },
@@ -249,7 +250,7 @@ impl RangeCall<'_> {
     ) -> Result<Option<Column>, EvalError> {
         let (name, grid, context) = (self.name, self.grid, evaluator.context);
         let cells = grid.count as u64;
-        context.charge(cells, cells.saturating_mul(8))?;
+        context.charge(cells, 0)?;
         let metric = series.labels.metric_name();
         let mut remarks = Remarks { notes: &mut evaluator.notes, span: self.span, metric };
         let is_delta = series.labels.get(TEMPORALITY) == Some(DELTA);

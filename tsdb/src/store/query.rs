@@ -318,7 +318,7 @@ impl SeriesSource for Tsdb {
                     Ok(None) => {}
                     Ok(Some((labels, rollup))) => {
                         let buckets = rollup.len() as u64;
-                        let charged = context.charge(buckets, buckets * 16);
+                        let charged = context.charge(buckets, 0);
                         let rollup = Some(Box::new(rollup));
                         let out = SeriesColumns { rollup, ..bare(id, labels) };
                         return Some(charged.map(|()| out));
@@ -333,7 +333,7 @@ impl SeriesSource for Tsdb {
             };
             let count = columns.values.len() as u64;
             let histograms = columns.histograms.len() as u64;
-            if let Err(error) = context.charge(count + histograms, count * 16) {
+            if let Err(error) = context.charge(count + histograms, 0) {
                 return Some(Err(error));
             }
             let mut out = bare(id, labels);

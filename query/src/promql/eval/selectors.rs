@@ -68,7 +68,9 @@ impl Evaluator<'_> {
         reach_ms: (i64, i64),
     ) -> Result<Vec<SeriesColumns>> {
         let mut series = Vec::new();
-        self.select_each(selector, grid, reach_ms, None, &mut |_, columns| {
+        self.select_each(selector, grid, reach_ms, None, &mut |evaluator, columns| {
+            let samples = columns.values.len() + columns.histograms.len();
+            evaluator.context.hold(samples as u64 * 16)?;
             series.push(columns);
             Ok(())
         })?;
@@ -93,7 +95,7 @@ impl Evaluator<'_> {
             let (values, histograms) = latest(&series, selector, grid, fixed, lookback, wanted);
             let drop_name = wanted != Wanted::Values;
             let column = Column { labels: series.labels, drop_name, values, histograms };
-            if column.has_any() { sink(column) } else { Ok(()) }
+            if column.has_any() { sink(evaluator, column) } else { Ok(()) }
         })
     }
 
@@ -153,7 +155,7 @@ impl Evaluator<'_> {
         let Some(inner) = Grid::range(start, last, step) else { return Ok(()) };
         let (range_ms, offset_ms) = (subquery.range_ms, subquery.offset_ms);
         let shape = Shape { range_ms, offset_ms, fixed, before_ms: 0, after_ms: 0 };
-        self.charge_grid(&inner)?;
+        self.begin_grid(&inner)?;
         for column in self.with_needs(false, true, |e| e.vector(&subquery.expr, &inner))? {
             each(self, &shape, Samples::from_column(column, &inner))?;
         }
@@ -168,7 +170,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<MatrixSeries>> {
         let extension = extended::of(expr);
         let mut matrix = Vec::new();
-        self.each_window(expr, grid, None, &mut |_, shape, mut series| {
+        self.each_window(expr, grid, None, &mut |evaluator, shape, mut series| {
             let (start, end) = shape.bounds(grid.start);
             if let Some(extension) = extension {
                 extended::extend_samples(&mut series, (start, end), extension)?;
@@ -187,7 +189,9 @@ impl Evaluator<'_> {
                 points: points.map(|(time, value)| (TimestampMs(*time), *value)).collect(),
                 histograms: histograms.map(|(t, h)| (TimestampMs(*t), h.clone())).collect(),
             };
-            if !series.points.is_empty() || !series.histograms.is_empty() {
+            let samples = series.points.len() + series.histograms.len();
+            evaluator.context.hold(samples as u64 * 16)?;
+            if samples > 0 {
                 matrix.push(series);
             }
             Ok(())

@@ -38,6 +38,31 @@ fn a_range_query_over_its_budget_is_refused_before_it_allocates() {
 }
 
 #[test]
+fn what_a_query_holds_is_bounded_and_what_passes_through_is_not() {
+    let mut store = MemorySeries::new();
+    for series in 0..200 {
+        let labels = labels(&[("__name__", "a_total"), ("n", &series.to_string())]);
+        (0..60).for_each(|minute| store.push(&labels, minute * 60_000, 0, minute as f64));
+    }
+    let limits = QueryLimits { memory_bytes_max: 100_000, ..Default::default() };
+    let evaluate = |text: &str| {
+        let context = QueryContext::new(limits, Arc::new(ManualClock::default()));
+        let (start, end) = (TimestampMs(0), TimestampMs(3_600_000));
+        let options = EvalOptions::default();
+        evaluate_range(&parse(text).unwrap(), start, end, 30_000, &store, &options, &context)
+    };
+    for text in ["sum(a_total)", "max(rate(a_total[5m]))", "count(a_total) + 1"] {
+        assert!(evaluate(text).is_ok(), "{text}");
+    }
+    let subquery = "sum(sum_over_time(a_total[1h:1ms]))";
+    for text in ["a_total", "rate(a_total[5m])", "a_total + a_total", "abs(a_total)", subquery] {
+        let error = evaluate(text).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Exhausted, "{text}: {error}");
+        assert!(error.to_string().contains("memory"), "{text}: {error}");
+    }
+}
+
+#[test]
 fn a_canceled_query_stops() {
     let context = QueryContext::unlimited();
     context.cancel_handle().cancel();

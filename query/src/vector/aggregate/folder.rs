@@ -97,7 +97,7 @@ impl<'c> Folder<'c> {
                     drop_name: column.drop_name,
                     cells: Cells::first(self.op, column.values, self.steps),
                 };
-                context.charge(0, group.cells.bytes())?;
+                context.hold(group.cells.bytes())?;
                 self.places.insert(self.key.clone(), self.groups.len());
                 self.groups.push(group);
             }
