@@ -24,6 +24,8 @@ pub const INTEGER_RESETS: u8 = 4;
 pub const INEXACT_RESETS: u8 = 8;
 /// A sample says that it counts since before the sample before it, which says something else.
 pub const STARTS_OVERLAP: u8 = 16;
+/// A stale marker follows the last sample inside the bucket: the series ended there.
+pub const ENDED: u8 = 32;
 
 /// Integers below this are floats.
 const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
@@ -43,6 +45,8 @@ pub enum Summary {
     First,
     /// Last samples: `lasts`.
     Last,
+    /// The samples that are current at the ends of buckets: `lasts`, and [`ENDED`] of `flags`.
+    Current,
     /// Differences of the outer samples: `first_times`, `firsts`, `lasts`, `counts`.
     Delta,
     /// Increases of counters: those of [`Summary::Delta`], start times, `lost`, `flags`.
@@ -143,6 +147,11 @@ impl Rollup {
         let mut open: Option<Open> = None;
         for (i, (at, value)) in times_ms.iter().copied().zip(values.iter().copied()).enumerate() {
             if is_stale(value) {
+                if open.as_ref().is_some_and(|bucket| at <= bucket.end)
+                    && let Some(flags) = rollup.flags.last_mut()
+                {
+                    *flags |= ENDED;
+                }
                 continue;
             }
             let start = starts_ms.get(i).copied().unwrap_or(0);
@@ -206,6 +215,7 @@ impl Rollup {
             return;
         };
         *count += 1.0;
+        *flags &= !ENDED;
         if value < *min || min.is_nan() {
             *min = value;
         }
@@ -379,6 +389,7 @@ impl Rollup {
         let (losts, sums) = (pair(&self.lost), pair(&self.sums));
         if let (Some(a), Some(b)) = (self.flags.get(before).copied(), self.flags.get(seam)) {
             let mut flags = (a | b) & (SUM_INEXACT | STARTS_OVERLAP | INEXACT_RESETS);
+            flags |= b & ENDED;
             if overlaps {
                 flags |= STARTS_OVERLAP;
             }
@@ -435,14 +446,14 @@ impl Rollup {
 
     /// Leaves only the columns that a summary needs.
     pub fn narrow(&mut self, summary: Summary) {
-        use Summary::{Count, Delta, First, Increase, Last, Max, Min, Sum};
+        use Summary::{Count, Current, Delta, First, Increase, Last, Max, Min, Sum};
         let needs = |by: &[Summary]| by.contains(&summary);
         let keep = |column: &mut Vec<f64>, by: &[Summary]| {
             if !needs(by) {
                 column.clear();
             }
         };
-        keep(&mut self.lasts, &[Last, Delta, Increase]);
+        keep(&mut self.lasts, &[Last, Current, Delta, Increase]);
         keep(&mut self.firsts, &[First, Delta, Increase]);
         keep(&mut self.counts, &[Count, Sum, Delta, Increase]);
         keep(&mut self.sums, &[Sum]);
@@ -451,7 +462,8 @@ impl Rollup {
         keep(&mut self.lost, &[Increase]);
         match summary {
             Sum => self.flags.iter_mut().for_each(|flags| *flags &= SUM_INEXACT),
-            Increase => self.flags.iter_mut().for_each(|flags| *flags &= !SUM_INEXACT),
+            Increase => self.flags.iter_mut().for_each(|flags| *flags &= !(SUM_INEXACT | ENDED)),
+            Current => self.flags.iter_mut().for_each(|flags| *flags &= ENDED),
             _ => self.flags.clear(),
         }
         if !needs(&[Delta, Increase]) {

@@ -145,7 +145,7 @@ impl Block {
         wanted: RollupWanted,
         scratch: &mut ReadScratch,
     ) -> Result<Option<Rollup>> {
-        use Summary::{Count, Delta, First, Increase, Last, Max, Min, Sum};
+        use Summary::{Count, Current, Delta, First, Increase, Last, Max, Min, Sum};
         let record = self.entry(index, scratch)?;
         let mut fields = record.fields(&self.file);
         let mut rollup = Rollup { resolution_ms, ..Rollup::default() };
@@ -190,7 +190,7 @@ impl Block {
             .iter()
             .any(|(column, summary)| wanted.has(&[*summary]) && follows(*column));
         let needs_firsts = wanted.has(&[First, Delta, Increase]) || needs_extremes;
-        let needs_lasts = wanted.has(&[Last, Delta, Increase])
+        let needs_lasts = wanted.has(&[Last, Current, Delta, Increase])
             || needs_extremes
             || (needs_firsts && follows(FIRSTS))
             || (needs_sums && follows(SUMS));
@@ -203,7 +203,7 @@ impl Block {
             (MINS, wanted.has(&[Min]), &mut rollup.mins),
             (MAXS, wanted.has(&[Max]), &mut rollup.maxs),
             (LOST, wanted.has(&[Increase]), &mut rollup.lost),
-            (FLAGS, wanted.has(&[Sum, Increase]), &mut flags),
+            (FLAGS, wanted.has(&[Sum, Current, Increase]), &mut flags),
         ];
         let mut reader = self.chunks(&mut scratch.chunks);
         for (bit, is_wanted, column) in columns {

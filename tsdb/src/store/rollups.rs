@@ -262,9 +262,16 @@ impl Reading<'_> {
         let mut rest = Stretches::one(whole.0, whole.1);
         let mut pieces: Vec<(i64, Rollup)> = Vec::new();
         let mut is_last_resort = false;
+        let begins = match request.summary {
+            Summary::Current => self.begins_at_ends(sources, request.resolution_ms)?,
+            _ => Vec::new(),
+        };
         for (place, index) in &sources.blocks {
             let Some((rollup_place, stretches)) = of_blocks(*place) else { continue };
-            let stretches = self.untouched(stretches, *place, &labels, range, &head, &request);
+            let mut stretches = self.untouched(stretches, *place, &labels, range, &head, &request);
+            for end in &begins {
+                stretches.remove(end - request.resolution_ms, *end);
+            }
             let wanted = RollupWanted::For(request.summary);
             for stretch in stretches.0 {
                 let found = self.read_buckets(*rollup_place, *index, stretch, wanted, &request)?;
@@ -312,6 +319,19 @@ impl Reading<'_> {
         }
         let is_right = is_last_resort || all.is_exact(&request);
         Ok((!all.is_empty() && is_right).then_some((labels, all)))
+    }
+
+    /// Ends of buckets at which a block begins for a series. A stale marker there is in no bucket of
+    /// that block, and the bucket of the block before does not know of it.
+    fn begins_at_ends(&mut self, sources: &Sources, resolution_ms: i64) -> model::Result<Vec<i64>> {
+        let mut ends = Vec::new();
+        for (place, index) in &sources.blocks {
+            let open = &self.view.blocks[*place as usize];
+            let scratch = &mut self.scratches[*place as usize];
+            let times = self.store.guard(open, open.block.series_times(*index, scratch))?;
+            ends.extend(times.map(|(first, _)| first).filter(|first| first % resolution_ms == 0));
+        }
+        Ok(ends)
     }
 
     /// The buckets of a block in which a series has all of its samples in that block.

@@ -90,9 +90,21 @@ impl Evaluator<'_> {
     ) -> Result<()> {
         let lookback = self.options.lookback_ms;
         let fixed = self.resolve_at(selector.at);
-        self.select_each(selector, grid, (lookback, 0), None, &mut |evaluator, series| {
+        let first = grid.start.saturating_sub(selector.offset_ms);
+        let rollup = (fixed.is_none() && grid.count > 1 && wanted != Wanted::StartTimes)
+            .then(|| windows::rollups::request_current(first, grid.step, lookback))
+            .flatten();
+        let before = rollup.map_or(lookback, |rollup| rollup.resolution_ms);
+        self.select_each(selector, grid, (before, 0), rollup, &mut |evaluator, series| {
             evaluator.charge_grid(grid)?;
-            let (values, histograms) = latest(&series, selector, grid, fixed, lookback, wanted);
+            let (values, histograms) = match &series.rollup {
+                Some(rollup) => {
+                    let times = (grid, selector.offset_ms, lookback);
+                    let wants_times = wanted == Wanted::Times;
+                    (windows::rollups::current(rollup, times, wants_times), Vec::new())
+                }
+                None => latest(&series, selector, grid, fixed, lookback, wanted),
+            };
             let drop_name = wanted != Wanted::Values;
             let column = Column { labels: series.labels, drop_name, values, histograms };
             if column.has_any() { sink(evaluator, column) } else { Ok(()) }

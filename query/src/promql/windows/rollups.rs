@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use model::rollup::{RESOLUTIONS_MS, Rollup, RollupRequest, Summary};
+use model::rollup::{ENDED, RESOLUTIONS_MS, Rollup, RollupRequest, Summary};
 
 use super::rates::Edges;
 use super::{Cell, Remarks, Shape};
@@ -38,6 +38,44 @@ pub(in crate::promql) fn request(
     };
     let resolution_ms = *RESOLUTIONS_MS.iter().rev().find(fits)?;
     Some(RollupRequest { resolution_ms, window_ms, summary })
+}
+
+/// The request for the coarsest rollup that tells the current sample of each step: steps are at ends
+/// of buckets, and nothing that is still current lies before the bucket.
+pub(in crate::promql) fn request_current(
+    first: i64,
+    step_ms: i64,
+    lookback_ms: i64,
+) -> Option<RollupRequest> {
+    let fits = |resolution: &&i64| {
+        lookback_ms <= **resolution && [first, step_ms].iter().all(|ms| ms % **resolution == 0)
+    };
+    let resolution_ms = *RESOLUTIONS_MS.iter().rev().find(fits)?;
+    Some(RollupRequest { resolution_ms, window_ms: resolution_ms, summary: Summary::Current })
+}
+
+/// The current sample of each step, or when it was taken.
+pub(in crate::promql) fn current(
+    rollup: &Rollup,
+    (grid, offset_ms, lookback_ms): (&Grid, i64, i64),
+    wants_times: bool,
+) -> Vec<f64> {
+    let mut values = vec![absent(); grid.count];
+    let mut bucket = 0;
+    for (step, cell) in values.iter_mut().enumerate() {
+        let at = grid.at(step).saturating_sub(offset_ms);
+        while rollup.end_of(bucket).is_some_and(|end| end < at) {
+            bucket += 1;
+        }
+        let Some(time) = rollup.last_times_ms.get(bucket).copied() else { break };
+        let is_current = rollup.end_of(bucket) == Some(at)
+            && time > at.saturating_sub(lookback_ms)
+            && rollup.flags.get(bucket).is_some_and(|flags| flags & ENDED == 0);
+        if let (true, Some(last)) = (is_current, rollup.lasts.get(bucket)) {
+            *cell = if wants_times { time as f64 / 1000.0 } else { *last };
+        }
+    }
+    values
 }
 
 /// The value of each window.

@@ -10,13 +10,14 @@ const DAY: i64 = 24 * HOUR;
 /// The beginning of a day.
 const MIDNIGHT: i64 = NOW.0 / DAY * DAY;
 
-const SUMMARIES: [Summary; 8] = [
+const SUMMARIES: [Summary; 9] = [
     Summary::Count,
     Summary::Sum,
     Summary::Min,
     Summary::Max,
     Summary::First,
     Summary::Last,
+    Summary::Current,
     Summary::Delta,
     Summary::Increase,
 ];
