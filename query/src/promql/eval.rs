@@ -4,6 +4,7 @@
 //! denser grid that covers the windows of all outer steps, so that each series is read once. Parts
 //! that do not depend on the evaluation time (`@`) are computed for one step and repeated.
 
+mod repeated;
 mod selectors;
 
 use std::sync::Arc;
@@ -21,7 +22,8 @@ use crate::vector::{
     Parameter, is_absent,
 };
 
-pub(super) use selectors::latest;
+use self::repeated::Repeated;
+pub(super) use self::selectors::latest;
 
 type Result<T, E = EvalError> = std::result::Result<T, E>;
 
@@ -117,7 +119,7 @@ pub fn evaluate_instant(
     let grid = Grid::instant(at.0);
     let resolved = durations::resolve(expr, 0, 0)?;
     let expr = &*resolved;
-    let mut evaluator = Evaluator::new(source, options, context, Query { grid, end: at.0 });
+    let mut evaluator = Evaluator::new(expr, source, options, context, Query { grid, end: at.0 });
     let value = match expr.value_type() {
         ValueType::Scalar => {
             let values = evaluator.scalar(expr, &grid)?;
@@ -153,7 +155,7 @@ pub fn evaluate_range(
     };
     let resolved = durations::resolve(expr, step_ms, end.0.saturating_sub(start.0))?;
     let expr = &*resolved;
-    let mut evaluator = Evaluator::new(source, options, context, Query { grid, end: end.0 });
+    let mut evaluator = Evaluator::new(expr, source, options, context, Query { grid, end: end.0 });
     evaluator.begin_grid(&grid)?;
     let columns = match expr.value_type() {
         ValueType::Scalar => {
@@ -248,10 +250,12 @@ pub(super) struct Evaluator<'a> {
     needs_totals: bool,
     /// It lies in something that needs buckets too.
     needs_buckets: bool,
+    repeated: Repeated,
 }
 
 impl<'a> Evaluator<'a> {
     fn new(
+        expr: &Expr,
         source: &'a dyn SeriesSource,
         options: &'a EvalOptions,
         context: &'a QueryContext,
@@ -265,6 +269,7 @@ impl<'a> Evaluator<'a> {
             notes: Notes::default(),
             needs_totals: false,
             needs_buckets: false,
+            repeated: Repeated::of(expr),
         }
     }
 
@@ -315,6 +320,24 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates an expression of type instant vector.
     pub(super) fn vector(&mut self, expr: &Expr, grid: &Grid) -> Result<Vec<Column>> {
+        let needs = (self.needs_totals, self.needs_buckets);
+        let Some(key) = self.repeated.key(expr, grid, needs) else {
+            return self.vector_once(expr, grid);
+        };
+        if let Some(known) = self.repeated.take(&key) {
+            return Ok(known);
+        }
+        let notes = self.notes.clone();
+        let columns = self.vector_once(expr, grid)?;
+        // A remark is about the place where it arises: then the part is evaluated at each.
+        if self.repeated.comes_again(&key) && notes == self.notes {
+            columns.iter().try_for_each(|column| self.hold(column))?;
+            self.repeated.keep(key, columns.clone());
+        }
+        Ok(columns)
+    }
+
+    fn vector_once(&mut self, expr: &Expr, grid: &Grid) -> Result<Vec<Column>> {
         self.context.check()?;
         if grid.count > 1 && is_step_invariant(expr) {
             let once = self.vector(expr, &Grid { count: 1, ..*grid })?;

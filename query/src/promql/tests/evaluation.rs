@@ -63,6 +63,33 @@ fn what_a_query_holds_is_bounded_and_what_passes_through_is_not() {
 }
 
 #[test]
+fn parts_that_come_again_are_evaluated_once() {
+    let mut store = MemorySeries::new();
+    for (name, value) in [("a_total", 3.0), ("b_total", 5.0)] {
+        let labels = labels(&[("__name__", name), ("n", "1")]);
+        (0..60).for_each(|minute| store.push(&labels, minute * 60_000, 0, minute as f64 * value));
+    }
+    let cost = |text: &str| {
+        let context = QueryContext::unlimited();
+        let (start, end) = (TimestampMs(0), TimestampMs(3_600_000));
+        let options = EvalOptions::default();
+        let expr = parse(text).unwrap();
+        let found = evaluate_range(&expr, start, end, 60_000, &store, &options, &context);
+        let Value::Matrix(matrix) = found.unwrap().value else { panic!("no matrix") };
+        (context.items_used(), matrix[0].points.last().unwrap().1)
+    };
+    let (a, _) = cost("sum(rate(a_total[5m]))");
+    let (b, _) = cost("sum(rate(b_total[5m]))");
+    let ratio = "sum(rate(a_total[5m])) / (sum(rate(a_total[5m])) + sum(rate(b_total[5m])))";
+    let (both, value) = cost(ratio);
+    assert!((value - 0.375).abs() < 1e-9, "{value}");
+    // The grid of the query is charged once for each of them.
+    assert!(both < a + b, "{both} {a} {b}");
+    // What differs in its needs or its times does not share.
+    assert_eq!(cost("sum(a_total) + sum(a_total offset 1m)").1, 3.0 * (59.0 + 59.0));
+}
+
+#[test]
 fn a_canceled_query_stops() {
     let context = QueryContext::unlimited();
     context.cancel_handle().cancel();
