@@ -1,5 +1,12 @@
 //! The command line. It stays small: everything that is not a command is configuration.
 
+mod check_rules;
+mod glob;
+mod query;
+mod test_promql;
+mod test_rules;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -42,11 +49,17 @@ enum Command {
     Import(import::ImportArguments),
     /// Put a snapshot of the metrics store into an empty data folder.
     Restore(restore::RestoreArguments),
+    /// Ask a running server and show the answer.
+    #[command(subcommand)]
+    Query(query::QueryCommand),
     /// Check a file and say what is wrong with it.
     Check {
         #[command(subcommand)]
         what: Check,
     },
+    /// Run tests that are written in files.
+    #[command(subcommand)]
+    Test(Test),
 }
 
 #[derive(Debug, Subcommand)]
@@ -56,12 +69,16 @@ enum Check {
         /// The file.
         file: PathBuf,
     },
-    /// Files of Prometheus alerting and recording rules.
-    Rules {
-        /// The files.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    /// Files of Prometheus alerting and recording rules, as promtool checks them.
+    Rules(check_rules::CheckRulesArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum Test {
+    /// Unit tests of rules in promtool's format.
+    Rules(test_rules::TestRulesArguments),
+    /// Scripts in the language of Prometheus's own tests of PromQL.
+    Promql(test_promql::TestPromqlArguments),
 }
 
 /// Runs what the arguments ask for.
@@ -95,15 +112,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             print_warnings(&warnings);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { what: Check::Rules { files } } => {
-            let (rules, warnings) = rule_query::read_rule_files(&files)?;
-            for (path, file) in files.iter().zip(&rules) {
-                let count: usize = file.groups.iter().map(|group| group.rules.len()).sum();
-                print_line(&format!("{}: OK, {count} rules", path.display()));
-            }
-            print_warnings(&warnings);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Check { what: Check::Rules(arguments) } => check_rules::run(&arguments),
+        Command::Query(command) => query::run(&command),
+        Command::Test(Test::Rules(arguments)) => test_rules::run(&arguments),
+        Command::Test(Test::Promql(arguments)) => test_promql::run(&arguments),
     }
 }
 
@@ -164,6 +176,28 @@ fn print_warnings(warnings: &[rules::Warning]) {
 #[expect(clippy::print_stdout, reason = "the command line's output")]
 pub(crate) fn print_line(line: &str) {
     println!("{line}");
+}
+
+/// Prints text as it is. A reader that went away, such as `head`, has seen enough: the process ends
+/// as if all was printed.
+fn print_text(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        outcome => outcome.context("print"),
+    }
+}
+
+/// Prints a line beside the output.
+#[expect(clippy::print_stderr, reason = "the command line's remarks")]
+fn print_to_stderr(line: &str) {
+    eprintln!("{line}");
+}
+
+/// What is wrong if one of the files is not there.
+fn missing_file(files: &[PathBuf]) -> Option<String> {
+    let missing = files.iter().find(|file| !file.exists())?;
+    Some(format!("path '{}' does not exist", missing.display()))
 }
 
 /// Prints an error and its causes.

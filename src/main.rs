@@ -9,6 +9,7 @@ mod jobs;
 mod logging;
 mod restore;
 mod rule_query;
+mod scrape_status;
 mod self_status;
 mod server;
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use model::{Clock, Labels, QueryContext, QueryLimits, TimestampMs};
+use model::{Clock, Labels, QueryContext, QueryLimits, SeriesSource, TimestampMs};
 use query::promql::{self, EvalOptions, SampleValue, Value};
 use rules::file;
 use rules::{RuleFile, Warning};
@@ -18,7 +18,7 @@ pub(crate) struct StoreQuery {
 }
 
 /// Whether PromQL accepts an expression.
-fn check_expr(expr: &str) -> Result<(), String> {
+pub(crate) fn check_expr(expr: &str) -> Result<(), String> {
     promql::parse(expr).map(|_| ()).map_err(|e| e.to_string())
 }
 
@@ -34,24 +34,35 @@ impl rules::RuleQuery for StoreQuery {
         if let Some(reason) = reason {
             return Err(model::Error::unavailable(reason));
         }
-        let bad = |message: String| model::Error::bad_request(message);
-        let expr = promql::parse(expr).map_err(|e| bad(e.to_string()))?;
         let context = QueryContext::new(self.limits, self.clock.clone());
-        let result = promql::evaluate_instant(&expr, at, &*self.store, &self.options, &context)
-            .map_err(|e| model::Error::new(e.kind(), e.to_string()))?;
-        match result.value {
-            Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), value)]),
-            Value::Vector(samples) => samples
-                .into_iter()
-                .map(|sample| match sample.value {
-                    SampleValue::Float(value) => Ok((sample.labels, value)),
-                    SampleValue::Histogram(_) => {
-                        Err(bad(format!("{} is a native histogram, not a number", sample.labels)))
-                    }
-                })
-                .collect(),
-            _ => Err(bad("a rule needs a vector or a scalar".to_owned())),
-        }
+        instant_samples(&*self.store, expr, at, &self.options, &context)
+    }
+}
+
+/// What an expression of a rule answers at `at`; a scalar is one sample without labels.
+pub(crate) fn instant_samples(
+    source: &dyn SeriesSource,
+    expr: &str,
+    at: TimestampMs,
+    options: &EvalOptions,
+    context: &QueryContext,
+) -> model::Result<Vec<(Labels, f64)>> {
+    let bad = |message: String| model::Error::bad_request(message);
+    let expr = promql::parse(expr).map_err(|e| bad(e.to_string()))?;
+    let result = promql::evaluate_instant(&expr, at, source, options, context)
+        .map_err(|e| model::Error::new(e.kind(), e.to_string()))?;
+    match result.value {
+        Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), value)]),
+        Value::Vector(samples) => samples
+            .into_iter()
+            .map(|sample| match sample.value {
+                SampleValue::Float(value) => Ok((sample.labels, value)),
+                SampleValue::Histogram(_) => {
+                    Err(bad(format!("{} is a native histogram, not a number", sample.labels)))
+                }
+            })
+            .collect(),
+        _ => Err(bad("a rule needs a vector or a scalar".to_owned())),
     }
 }
 

@@ -30,6 +30,7 @@ pub use eval::{
     EvalOptions, Evaluation, MatrixSeries, SampleValue, Value, VectorSample, evaluate_instant,
     evaluate_range,
 };
+pub use functions::function_names;
 pub use parser::{QUERY_BYTES_MAX, parse};
 pub use printer::pretty;
 pub use syntax_json::syntax_json;

@@ -205,7 +205,7 @@ pub fn format_float(value: f64) -> String {
 }
 
 /// Writes a number as Go's `%g` does: shortest digits that read back, an exponent from a million on.
-pub(crate) fn format_shortest(value: f64) -> String {
+pub fn format_shortest(value: f64) -> String {
     format_general(value, format!("{:e}", value.abs()), 6)
 }
 

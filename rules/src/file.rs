@@ -3,14 +3,17 @@
 //! Reading is strict: an unknown key is an error, since a misspelt `annotations` is a page without
 //! words. Every error that is found is reported, with the place in the file where it is known.
 
+mod raw;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use model::Labels;
 use model::labels::METRIC_NAME;
-use serde::Deserialize;
 use serde_saphyr::Spanned;
 use template::{Template, duration};
+
+use raw::{RawGroup, RawRule};
 
 /// A rule file that was found good.
 #[derive(Debug, Clone)]
@@ -129,46 +132,13 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawFile {
-    #[serde(default)]
-    groups: Option<Vec<RawGroup>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawGroup {
-    name: Spanned<String>,
-    #[serde(default)]
-    interval: Option<Spanned<String>>,
-    #[serde(default)]
-    query_offset: Option<Spanned<String>>,
-    #[serde(default)]
-    limit: Option<i64>,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    rules: Option<Vec<RawRule>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRule {
-    #[serde(default)]
-    record: Option<Spanned<String>>,
-    #[serde(default)]
-    alert: Option<Spanned<String>>,
-    #[serde(default)]
-    expr: Option<Spanned<String>>,
-    #[serde(default, rename = "for")]
-    for_: Option<Spanned<String>>,
-    #[serde(default)]
-    keep_firing_for: Option<Spanned<String>>,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    annotations: Option<BTreeMap<String, String>>,
+/// What becomes of keys that Prometheus does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownKeys {
+    /// They are errors, as for Prometheus's server.
+    Refused,
+    /// They are skipped, as `promtool check rules --ignore-unknown-fields` does.
+    Ignored,
 }
 
 /// Whether an expression parses, and if not why.
@@ -180,12 +150,22 @@ pub fn parse(
     text: &str,
     check_expr: CheckExpr<'_>,
 ) -> Result<(RuleFile, Vec<Warning>), Vec<FileError>> {
+    parse_with(file, text, check_expr, UnknownKeys::Refused)
+}
+
+/// [`parse`], where the caller says what becomes of keys that Prometheus does not know.
+pub fn parse_with(
+    file: &str,
+    text: &str,
+    check_expr: CheckExpr<'_>,
+    unknown_keys: UnknownKeys,
+) -> Result<(RuleFile, Vec<Warning>), Vec<FileError>> {
     let mut reader = Reader { file, check_expr, errors: Vec::new(), warnings: Vec::new() };
     let first = reader.first_document(text);
     if first.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok((RuleFile { name: file.to_owned(), groups: Vec::new() }, reader.warnings));
     }
-    let raw: RawFile = match read_yaml(first) {
+    let raw = match raw::read(first, unknown_keys) {
         Ok(raw) => raw,
         Err(error) => return Err(vec![yaml_error(file, &error)]),
     };
@@ -195,33 +175,6 @@ pub fn parse(
     } else {
         Err(reader.errors)
     }
-}
-
-/// Reads YAML as Go's library does where our parser follows the letter of YAML 1.2: it lets lines of
-/// a quoted text begin left of their key, which public rule packs do. Spaces at the begin of such a
-/// line have no meaning, so that more of them can be put there.
-fn read_yaml(text: &str) -> Result<RawFile, serde_saphyr::Error> {
-    const REPAIRS_MAX: usize = 100;
-    let mut repaired = std::borrow::Cow::Borrowed(text);
-    for _ in 0..REPAIRS_MAX {
-        let error = match serde_saphyr::from_str(&repaired) {
-            Ok(raw) => return Ok(raw),
-            Err(error) => error,
-        };
-        let line = error.location().and_then(|at| usize::try_from(at.line()).ok());
-        let Some(line) = line.filter(|_| error.to_string().contains("multiline quoted scalar"))
-        else {
-            return Err(error);
-        };
-        let mut lines: Vec<&str> = repaired.split_inclusive('\n').collect();
-        let Some(found) = line.checked_sub(1).and_then(|index| lines.get_mut(index)) else {
-            return Err(error);
-        };
-        let indented = format!("{:64}{found}", "");
-        *found = &indented;
-        repaired = lines.concat().into();
-    }
-    serde_saphyr::from_str(&repaired)
 }
 
 fn yaml_error(file: &str, error: &serde_saphyr::Error) -> FileError {

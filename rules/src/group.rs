@@ -235,6 +235,12 @@ impl Group {
         true
     }
 
+    /// Evaluates at `tick`, due or not: for callers who make the time themselves, such as unit tests
+    /// of rules. Runs on the caller's thread for as long as its queries take.
+    pub fn evaluate_now(&self, tick: TimestampMs) {
+        self.evaluate_at(&mut self.state.lock(), tick);
+    }
+
     fn evaluate_at(&self, state: &mut GroupState, tick: TimestampMs) {
         let clock = self.environment.clock.as_ref();
         let started = clock.monotonic();

@@ -169,12 +169,12 @@ async fn check_rules_warns_of_a_page_without_runbook_or_severity() {
     let rules = "groups:\n- name: g\n  rules:\n  - {alert: LonelyPage, expr: up == 0}\n";
     std::fs::write(&file, rules).unwrap();
     let (status, stdout, stderr) = Binary::run(&["check", "rules", as_text(&file)]).await;
-    assert!(status.success(), "{stderr}");
-    let warnings: Vec<&str> = stdout.lines().filter(|line| line.starts_with("warning: ")).collect();
-    assert!(!warnings.is_empty(), "{stdout}");
-    assert!(warnings.iter().all(|warning| warning.contains("LonelyPage")), "{stdout}");
+    assert!(status.success(), "{stdout}");
+    let warnings: Vec<&str> = stderr.lines().filter(|line| line.starts_with("warning: ")).collect();
+    assert!(!warnings.is_empty(), "{stderr}");
+    assert!(warnings.iter().all(|warning| warning.contains("LonelyPage")), "{stderr}");
     for missing in ["runbook_url", "severity"] {
-        assert!(warnings.iter().any(|warning| warning.contains(missing)), "{missing}: {stdout}");
+        assert!(warnings.iter().any(|warning| warning.contains(missing)), "{missing}: {stderr}");
     }
 }
 
@@ -192,7 +192,7 @@ async fn check_rules_refuses_an_expression_that_is_none() {
 async fn help_names_the_commands_and_flags() {
     let (status, stdout, stderr) = Binary::run(&["--help"]).await;
     assert!(status.success(), "{stderr}");
-    for word in ["serve", "demo", "check", "--config", "--data"] {
+    for word in ["serve", "demo", "query", "check", "test", "--config", "--data"] {
         assert!(stdout.contains(word), "{word}: {stdout}");
     }
 }

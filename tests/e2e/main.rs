@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "tests tell what they did not run and what they counted")]
 #![expect(clippy::print_stderr, reason = "a failed test shows the log of its server")]
 
+mod commands;
 mod durability;
 mod grafana;
 mod hostile;
@@ -16,6 +17,7 @@ mod metrics_crash;
 mod metrics_disk_full;
 mod metrics_loading;
 mod metrics_restore;
+mod promtool;
 mod remote_write;
 mod scrape;
 mod senders;

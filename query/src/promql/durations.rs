@@ -150,11 +150,7 @@ pub(super) fn seconds_to_ms(seconds: f64) -> Option<i64> {
 /// The expression with all its durations computed. `step_ms` is zero for an instant query.
 ///
 /// Fails with `BadArgument` for a range or step that is not positive, and for what is not finite.
-pub(super) fn resolve(
-    expr: &Expr,
-    step_ms: i64,
-    range_ms: i64,
-) -> Result<Cow<'_, Expr>, EvalError> {
+pub fn resolve(expr: &Expr, step_ms: i64, range_ms: i64) -> Result<Cow<'_, Expr>, EvalError> {
     if !has_computed(expr) {
         return Ok(Cow::Borrowed(expr));
     }

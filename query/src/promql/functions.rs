@@ -130,6 +130,11 @@ pub(crate) fn find(name: &str) -> Option<&'static Signature> {
     FUNCTIONS.get(index)
 }
 
+/// The names of all functions, sorted.
+pub fn function_names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|function| function.name)
+}
+
 /// Whether a call can differ between evaluation times although its arguments do not.
 pub(crate) fn depends_on_time(name: &str) -> bool {
     matches!(

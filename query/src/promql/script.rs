@@ -19,7 +19,8 @@ use super::eval::EvalOptions;
 use super::memory::MemorySeries;
 use crate::text::parse_duration_ms;
 use case::Case;
-use notation::Item;
+
+pub use notation::{Item, series as read_series, values as read_values};
 
 /// What became of one command. Commands other than evaluations are reported only if they fail.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -173,3 +173,21 @@ fn unwrap_resource(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[test]
+fn unknown_keys_are_ignored_only_on_request() {
+    let text =
+        "groups:\n- name: g\n  owner: {team: x}\n  rules:\n  - {record: r, expr: up, note: 1}\n";
+    let read = |unknown_keys| parse_with("rules.yml", text, &|_| Ok(()), unknown_keys);
+    let errors = read(UnknownKeys::Refused).expect_err("two keys are unknown");
+    assert_eq!(errors[0].at, Some((3, 3)), "{errors:?}");
+    let (file, _) = read(UnknownKeys::Ignored).expect("they do not matter");
+    assert_eq!(file.groups[0].rules[0].name, "r");
+    // What is wrong apart from them is found with its place.
+    let broken = text.replace("expr: up", "exp: up");
+    let errors = parse_with("rules.yml", &broken, &|_| Ok(()), UnknownKeys::Ignored).unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "rules.yml:5:14: group \"g\", rule 1, \"r\": field 'expr' must be set in rule"
+    );
+}

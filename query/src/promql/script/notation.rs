@@ -11,7 +11,7 @@ type Check<T> = Result<T, String>;
 
 /// One position of a list of values.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Item {
+pub enum Item {
     /// No sample.
     Missing,
     /// A float, perhaps a staleness marker.
@@ -20,8 +20,10 @@ pub(super) enum Item {
     Histogram(NativeHistogram, Option<ResetHint>),
 }
 
-/// Reads the labels at the start of a line; the rest follows.
-pub(super) fn series(line: &str) -> Check<(Labels, &str)> {
+/// Reads the labels at the start of a line, `name{label="value"}`; the rest follows.
+///
+/// Fails with words for the script's author.
+pub fn series(line: &str) -> Check<(Labels, &str)> {
     // A bare `{{...}}` belongs to a series without labels only behind `{}`.
     let (selector, end) = parse_series_selector(line).map_err(|e| e.to_string())?;
     if selector.matchers.iter().any(|matcher| matcher.op != MatchOp::Equal) {
@@ -32,8 +34,10 @@ pub(super) fn series(line: &str) -> Check<(Labels, &str)> {
     Ok((Labels::from_pairs(name.chain(others)), &line[end..]))
 }
 
-/// Reads a list of values.
-pub(super) fn values(text: &str) -> Check<Vec<Item>> {
+/// Reads a list of values: `1 _ stale`, `1+2x3`, `{{count:1 sum:2}}x4`.
+///
+/// Fails with words for the script's author.
+pub fn values(text: &str) -> Check<Vec<Item>> {
     let mut items = Vec::new();
     for word in words(text) {
         let count =
