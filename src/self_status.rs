@@ -19,6 +19,8 @@ pub(crate) struct Status {
     pub(crate) started: AtomicBool,
     pub(crate) stopping: AtomicBool,
     pub(crate) config_text: String,
+    /// How long metrics are kept; 0 for ever.
+    pub(crate) retention_ms: i64,
 }
 
 impl api::SelfStatus for Status {
@@ -42,6 +44,29 @@ impl api::SelfStatus for Status {
 
     fn config_text(&self) -> String {
         self.config_text.clone()
+    }
+
+    fn runtime(&self) -> api::RuntimeFacts {
+        // Only Linux tells these; elsewhere they stay empty.
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let status = read("/proc/self/status");
+        let threads = status.lines().find_map(|line| line.strip_prefix("Threads:"));
+        let stores = &self.stores;
+        let corruptions = stores.series.corrupt_records().len()
+            + stores.logs.corrupt_records().len()
+            + stores.spans.corrupt_records().len();
+        api::RuntimeFacts {
+            folder: std::env::current_dir()
+                .map(|dir| dir.display().to_string())
+                .unwrap_or_default(),
+            host: read("/proc/sys/kernel/hostname").trim().to_owned(),
+            threads: threads.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
+            corruptions: corruptions as u64,
+            retention: match self.retention_ms {
+                0 => String::new(),
+                ms => query::text::format_duration_ms(ms),
+            },
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use tsdb::Tsdb;
 use crate::config::Config;
 use crate::jobs;
 use crate::rule_query::{StoreQuery, read_rule_files};
+use crate::scrape_status::Scraped;
 use crate::self_status::{Status, StoreCollector};
 
 /// The three stores.
@@ -155,6 +156,7 @@ impl Server {
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             config_text: config.text.clone(),
+            retention_ms: config.metrics.retention_ms,
         });
 
         let (stop_jobs, jobs) = (CancellationToken::new(), TaskTracker::new());
@@ -198,7 +200,7 @@ impl Server {
             stores.series.clone(),
             clock.clone(),
             ScrapeTelemetry::register(&mut registry),
-            targets,
+            targets.clone(),
             stop_jobs.clone(),
         ));
         let sinks = Sinks {
@@ -219,6 +221,11 @@ impl Server {
         let state = api::ApiState {
             series: stores.series.clone(),
             series_admin: Some(stores.series.clone()),
+            targets: Some(Arc::new(Scraped {
+                targets,
+                pools: config.scrape.iter().map(|job| job.name.clone()).collect(),
+                config_text: config.text.clone(),
+            })),
             logs: stores.logs.clone(),
             spans: stores.spans.clone(),
             clock,
@@ -230,10 +237,12 @@ impl Server {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 revision: String::new(),
             },
+            external_url,
             options: api::ApiOptions {
                 limits: config.query,
                 lookback: config.lookback,
                 queries_concurrent_max: config.queries_concurrent_max,
+                external_labels: config.external_labels.clone(),
                 ..Default::default()
             },
         };

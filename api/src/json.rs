@@ -27,7 +27,7 @@ pub(crate) struct Sink {
 }
 
 /// A text is handed over in pieces of about this size.
-const CHUNK_BYTES: usize = 64 << 10;
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// A client that takes no chunk for so long has gone.
 const STALL_MAX: Duration = Duration::from_secs(60);
 
@@ -41,12 +41,13 @@ impl Sink {
         Sink { runtime, first: Some(first), chunks, is_gone: false }
     }
 
-    fn send(&mut self, text: String) {
+    /// Hands over bytes; waits while too much is not taken yet.
+    pub(crate) fn send(&mut self, bytes: Bytes) {
         if let Some(first) = self.first.take() {
             self.is_gone |= first.send(()).is_err();
         }
         if !self.is_gone {
-            let sent = tokio::time::timeout(STALL_MAX, self.chunks.send(text.into()));
+            let sent = tokio::time::timeout(STALL_MAX, self.chunks.send(bytes));
             self.is_gone = !matches!(self.runtime.block_on(sent), Ok(Ok(())));
         }
     }
@@ -70,7 +71,7 @@ impl Json {
             && let Some(sink) = &mut self.1
         {
             let rest = String::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
-            sink.send(std::mem::replace(&mut self.0, rest));
+            sink.send(std::mem::replace(&mut self.0, rest).into());
         }
     }
 
@@ -116,6 +117,25 @@ impl Json {
         self.0.push('"');
     }
 
+    /// Appends a string with its quotes as Go's encoder does: what means something in HTML is
+    /// escaped.
+    pub(crate) fn web_string(&mut self, text: &str) {
+        const SPECIAL: [char; 5] = ['<', '>', '&', '\u{2028}', '\u{2029}'];
+        if !text.contains(SPECIAL) {
+            return self.string(text);
+        }
+        let from = self.0.len();
+        self.string(text);
+        let written = self.0.split_off(from);
+        for c in written.chars() {
+            if SPECIAL.contains(&c) {
+                self.raw_fmt(format_args!("\\u{:04x}", u32::from(c)));
+            } else {
+                self.0.push(c);
+            }
+        }
+    }
+
     /// Appends labels as an object.
     pub(crate) fn labels(&mut self, labels: &Labels) {
         self.object(labels.iter());
@@ -154,6 +174,11 @@ impl Json {
     /// Appends a list of strings.
     pub(crate) fn strings<T: AsRef<str>>(&mut self, items: impl IntoIterator<Item = T>) {
         self.array(items, |json, item| json.string(item.as_ref()));
+    }
+
+    /// Appends a list of strings as Go's encoder does.
+    pub(crate) fn web_strings<T: AsRef<str>>(&mut self, items: impl IntoIterator<Item = T>) {
+        self.array(items, |json, item| json.web_string(item.as_ref()));
     }
 
     fn comma(&mut self, index: usize) {
@@ -205,13 +230,13 @@ impl Json {
 
     /// Shortest digits that read back, without an exponent.
     fn finite_float(&mut self, value: f64) {
+        // Outside of these zmij writes an exponent.
+        if value != 0.0 && !(1e-4..1e15).contains(&value.abs()) {
+            return self.raw_fmt(format_args!("{value}"));
+        }
         let mut buffer = zmij::Buffer::new();
         let text = buffer.format_finite(value);
-        if text.contains('e') {
-            self.raw_fmt(format_args!("{value}"));
-        } else {
-            self.raw(text.strip_suffix(".0").unwrap_or(text));
-        }
+        self.raw(text.strip_suffix(".0").unwrap_or(text));
     }
 
     /// Go's `strconv.FormatFloat(value, 'e', -1, 64)`: a sign and two digits at least.
@@ -223,6 +248,16 @@ impl Json {
             None => ('+', exponent),
         };
         self.raw_fmt(format_args!("{mantissa}e{sign}{digits:0>2}"));
+    }
+
+    /// Appends a number without quotes, in the digits of [`Json::prometheus_float`].
+    pub(crate) fn number(&mut self, value: f64) {
+        let magnitude = value.abs();
+        if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
+            self.go_exponent(value);
+        } else {
+            self.plain_float(value);
+        }
     }
 
     /// Appends milliseconds as seconds, as Prometheus does in samples: no fraction or exactly three
@@ -314,6 +349,17 @@ mod tests {
         assert_eq!(written(|json| json.decimal_float(1e21)), "\"1000000000000000000000\"");
         assert_eq!(written(|json| json.exponent_float(12.5)), "\"1.25e+01\"");
         assert_eq!(written(|json| json.exponent_float(0.0)), "\"0e+00\"");
+    }
+
+    #[test]
+    fn texts_and_bare_numbers_are_those_of_the_encoder_of_go() {
+        assert_eq!(
+            written(|json| json.web_string("<a> & \"b\"\u{2028}\u{1}")),
+            r#""\u003ca\u003e \u0026 \"b\"\u2028\u0001""#
+        );
+        for (value, text) in [(0.0, "0"), (0.25, "0.25"), (7.14e-7, "7.14e-07"), (1e21, "1e+21")] {
+            assert_eq!(written(|json| json.number(value)), text);
+        }
     }
 
     #[test]

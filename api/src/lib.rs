@@ -42,4 +42,7 @@ mod telemetry;
 
 pub use error::{Error, Result};
 pub use router::router;
-pub use state::{ApiOptions, ApiState, BuildInfo, RulesStatus, SelfStatus};
+pub use state::{
+    ActiveTarget, ApiOptions, ApiState, BuildInfo, RulesStatus, RuntimeFacts, ScrapeStatus,
+    SelfStatus,
+};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
+use crate::prometheus;
 use crate::state::{App, Shared};
 
 /// Management routes at the root.
@@ -19,6 +20,10 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/metrics", get(metrics))
         .route("/-/healthy", get(healthy))
         .route("/-/ready", get(ready))
+        .route("/-/quit", lifecycle())
+        .route("/-/reload", lifecycle())
+        .route("/version", get(prometheus::version))
+        .route("/federate", get(prometheus::federate))
         .route("/ready", get(ready))
         .route("/health/live", get(healthy))
         .route("/health/ready", get(ready))
@@ -27,7 +32,18 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
 
 /// Probes below a base, where clients of that dialect look for them.
 pub(crate) fn probes() -> Router<Arc<Shared>> {
-    Router::new().route("/healthy", get(healthy)).route("/ready", get(ready))
+    Router::new()
+        .route("/healthy", get(healthy))
+        .route("/ready", get(ready))
+        .route("/quit", lifecycle())
+        .route("/reload", lifecycle())
+}
+
+/// What Prometheus answers where stopping and reloading over HTTP is not enabled: here it never is.
+fn lifecycle() -> MethodRouter<Arc<Shared>> {
+    let refuse = async || (StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
+    let other = async || (StatusCode::METHOD_NOT_ALLOWED, "Only POST or PUT requests allowed");
+    post(refuse).put(refuse).get(other)
 }
 
 /// Alive: the process answers. It never looks at anything else, so that a full disk does not make a

@@ -2,7 +2,10 @@
 //!
 //! `metrics/status`: numbers of the time-series store, and budgets that were reached.
 //! `metrics/merge`: seals and merges everything now. `metrics/deletions`: deletions that can be taken
-//! back; `DELETE metrics/deletions/{id}` takes one back.
+//! back; `DELETE metrics/deletions/{id}` takes one back. `metrics/cardinality` tells where series come
+//! from (`native/cardinality.rs`).
+
+mod cardinality;
 
 use std::sync::Arc;
 
@@ -24,6 +27,8 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/metrics/merge", post(merge))
         .route("/metrics/deletions", get(deletions))
         .route("/metrics/deletions/{id}", delete(undelete))
+        .route("/metrics/cardinality", get(cardinality::all))
+        .route("/metrics/cardinality/{metric}", get(cardinality::of_metric))
 }
 
 async fn status(State(app): App) -> Answer {
@@ -59,8 +64,8 @@ fn write_status(json: &mut Json, figures: &[(String, u64)], overflows: &[Overflo
         json.raw(",\"label\":");
         json.string(&overflow.label);
         json.raw_fmt(format_args!(
-            ",\"values\":{},\"foldedSeries\":{},\"since\":{}}}",
-            overflow.values, overflow.folded_series, overflow.since.0
+            ",\"values\":{},\"foldedSeries\":{},\"keptSeries\":{},\"since\":{}}}",
+            overflow.values, overflow.folded_series, overflow.kept_series, overflow.since.0
         ));
     });
     json.raw("}");

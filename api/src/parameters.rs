@@ -3,6 +3,8 @@
 //! Both are read everywhere, because Grafana sends either. A parameter of the body comes before one
 //! of the query string, as in Go's `Request.FormValue`. Unknown ones are ignored.
 
+use std::num::IntErrorKind;
+
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
@@ -56,22 +58,16 @@ impl Parameters {
 
     /// A switch, with Go's spellings.
     pub(crate) fn flag(&self, name: &'static str, default: bool) -> Result<bool> {
-        match self.get(name) {
-            None => Ok(default),
-            Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-            Some(other) => {
-                Err(Error::parameter(name, format!("{other:?} is neither true nor false")))
-            }
-        }
+        let Some(text) = self.get(name) else { return Ok(default) };
+        parse_bool(text)
+            .ok_or_else(|| Error::parameter(name, format!("{text:?} is neither true nor false")))
     }
 
     /// The whole number `limit`; zero and absent mean that there is none.
     pub(crate) fn limit(&self) -> Result<Option<usize>> {
         let Some(text) = self.get("limit") else { return Ok(None) };
-        let number: i64 = text.parse().map_err(|_| {
-            Error::parameter("limit", format!("cannot parse {text:?} as a whole number"))
-        })?;
+        let number = parse_integer(text)
+            .map_err(|why| Error::parameter("limit", format!("strconv.Atoi: {why}")))?;
         let limit = usize::try_from(number)
             .map_err(|_| Error::parameter("limit", "limit must be non-negative"))?;
         Ok((limit > 0).then_some(limit))
@@ -82,10 +78,7 @@ impl Parameters {
         let Some(text) = self.get(name) else { return Ok(None) };
         parse_time(text).map(Some).ok_or_else(|| {
             // Prometheus says it twice for a time that may be left out.
-            let message = format!(
-                "Invalid time value for '{name}': cannot parse {text:?} to a valid timestamp"
-            );
-            Error::parameter(name, message)
+            Error::parameter(name, bad_optional_time(name, text))
         })
     }
 
@@ -108,16 +101,65 @@ impl Parameters {
     }
 }
 
+/// What is wrong with a time that may be left out.
+pub(crate) fn bad_optional_time(name: &str, text: &str) -> String {
+    format!("invalid time value for '{name}': cannot parse {text:?} to a valid timestamp")
+}
+
+/// Go's spellings of a truth value.
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// A whole number, or Go's words for what is wrong with it (`strconv.NumError`, without the name of
+/// the function).
+pub(crate) fn parse_integer(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().map_err(|error| match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
+            format!("parsing {text:?}: value out of range")
+        }
+        _ => format!("parsing {text:?}: invalid syntax"),
+    })
+}
+
 fn bad_time(name: &'static str, text: &str) -> Error {
     Error::parameter(name, format!("cannot parse {text:?} to a valid timestamp"))
 }
 
 pub(crate) fn bad_duration(name: &'static str, text: &str) -> Error {
-    Error::parameter(name, format!("cannot parse {text:?} to a valid duration"))
+    Error::parameter(name, bad_duration_text(text))
 }
 
-fn parse_time(text: &str) -> Option<TimestampMs> {
-    if let Ok(seconds) = text.parse::<f64>() {
+/// What is wrong with a duration.
+pub(crate) fn bad_duration_text(text: &str) -> String {
+    let overflows = parse_float(text).is_some_and(|seconds| !seconds.is_nan());
+    let why = if overflows { ". It overflows int64" } else { "" };
+    format!("cannot parse {text:?} to a valid duration{why}")
+}
+
+/// A number as Go reads it: one too large to be a number is none.
+fn parse_float(text: &str) -> Option<f64> {
+    let number: f64 = text.parse().ok()?;
+    let is_word = text.to_ascii_lowercase().contains("inf");
+    (number.is_finite() || number.is_nan() || is_word).then_some(number)
+}
+
+/// The bounds of time as Prometheus writes them, which have years of more than four digits
+/// (`web/api/v1/api.go`, `MinTime` and `MaxTime`).
+const TIME_BOUNDS: [(&str, i64); 2] = [
+    ("-292273086-05-16T16:47:06Z", -TIME_MS_MAX),
+    ("292277025-08-18T07:12:54.999999999Z", TIME_MS_MAX),
+];
+
+pub(crate) fn parse_time(text: &str) -> Option<TimestampMs> {
+    if let Some((_, bound)) = TIME_BOUNDS.iter().find(|(written, _)| *written == text) {
+        return Some(TimestampMs(*bound));
+    }
+    if let Some(seconds) = parse_float(text) {
         if seconds.is_nan() {
             return None;
         }
@@ -129,14 +171,14 @@ fn parse_time(text: &str) -> Option<TimestampMs> {
 
 /// Milliseconds, rounded down, of a number of seconds or of a duration with units.
 pub(crate) fn parse_duration_ms(text: &str) -> Option<i64> {
-    let ms = match text.parse::<f64>() {
-        Ok(seconds) if seconds.is_nan() => return None,
-        Ok(seconds) => {
+    let ms = match parse_float(text) {
+        Some(seconds) if seconds.is_nan() => return None,
+        Some(seconds) => {
             let ms = (seconds * 1000.0).trunc();
             // Of what Go's nanoseconds can hold.
             (ms.abs() < 9.2e12).then_some(ms as i64)?
         }
-        Err(_) => query::text::parse_duration_ms(text)?,
+        None => query::text::parse_duration_ms(text)?,
     };
     Some(ms.clamp(-TIME_MS_MAX, TIME_MS_MAX))
 }

@@ -4,18 +4,28 @@
 //! Every answer is the envelope `status, data, errorType, error, warnings, infos` in this order.
 
 mod admin;
+mod cors;
+mod features;
+mod federate;
 mod labels;
+mod openapi;
 mod query;
+mod read;
 mod result;
+mod routes;
 mod rules;
+mod search;
+mod selectors;
+mod statistics;
 mod status;
+mod targets;
+mod tsdb;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use model::ErrorKind;
@@ -25,28 +35,19 @@ use crate::json::Json;
 use crate::state::Shared;
 
 pub(crate) use admin::{check_origin, operate};
+pub(crate) use federate::federate;
+pub(crate) use selectors::selectors;
+pub(crate) use status::version;
 
 /// Routes below `/api/v1`.
 pub(crate) fn router() -> Router<Arc<Shared>> {
-    Router::new()
-        .route("/query", get(query::instant).post(query::instant))
-        .route("/query_range", get(query::range).post(query::range))
-        .route("/query_exemplars", get(query::exemplars).post(query::exemplars))
-        .route("/format_query", get(query::format).post(query::format))
-        .route("/series", get(labels::series).post(labels::series))
-        .route("/labels", get(labels::names).post(labels::names))
-        .route("/label/{name}/values", get(labels::values))
-        .route("/metadata", get(labels::metadata))
-        .route("/rules", get(rules::rules))
-        .route("/alerts", get(rules::alerts))
-        .route("/status/buildinfo", get(status::buildinfo))
-        .route("/status/runtimeinfo", get(status::runtimeinfo))
-        .route("/status/config", get(status::config))
-        .route("/status/flags", get(status::flags))
-        .route("/status/tsdb", get(status::tsdb))
-        .route("/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
-        .route("/admin/tsdb/delete_series", post(admin::delete_series).put(admin::delete_series))
-        .route("/admin/tsdb/clean_tombstones", post(admin::clean).put(admin::clean))
+    let mut router = Router::new();
+    for route in routes::ROUTES {
+        if let Some(handlers) = route.handlers {
+            router = router.route(route.path, handlers());
+        }
+    }
+    router.layer(axum::middleware::from_fn(cors::answer))
 }
 
 /// A failure in the envelope of Prometheus.
@@ -58,31 +59,55 @@ impl<E: Into<Error>> From<E> for Failure {
     }
 }
 
-pub(crate) type Answer = Result<Response, Failure>;
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let (status, kind) = match (self.0.kind(), &self.0) {
+impl Failure {
+    /// The HTTP status, and Prometheus's word for the kind of failure.
+    fn status_and_word(&self) -> (StatusCode, &'static str) {
+        match (self.0.kind(), &self.0) {
             // The query was understood and can not be answered, as opposed to a bad parameter.
             (ErrorKind::BadRequest | ErrorKind::Exhausted, Error::Evaluation(_))
             | (ErrorKind::Exhausted, _) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
-            (ErrorKind::BadRequest | ErrorKind::Conflict | ErrorKind::Unauthenticated, _) => {
-                (StatusCode::BAD_REQUEST, "bad_data")
-            }
-            (ErrorKind::TooLarge, _) => (StatusCode::BAD_REQUEST, "bad_data"),
+            (ErrorKind::BadRequest | ErrorKind::Conflict | ErrorKind::Unauthenticated, _)
+            | (ErrorKind::TooLarge, _) => (StatusCode::BAD_REQUEST, "bad_data"),
             (ErrorKind::NotFound, _) => (StatusCode::NOT_FOUND, "not_found"),
             (ErrorKind::Timeout, _) => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
-            (ErrorKind::Canceled, _) => (StatusCode::SERVICE_UNAVAILABLE, "canceled"),
+            (ErrorKind::Canceled, _) => (client_closed_request(), "canceled"),
             (ErrorKind::Unavailable, _) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             (ErrorKind::Corrupt | ErrorKind::Internal, _) => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "internal")
             }
+        }
+    }
+
+    /// Prometheus's sentence, by which clients know an evaluation that was stopped, before our own.
+    fn text(&self) -> String {
+        let begin = match (self.0.kind(), &self.0) {
+            (ErrorKind::Timeout, _) => "query timed out in expression evaluation: ",
+            (ErrorKind::Canceled, _) => "query was canceled in expression evaluation: ",
+            (ErrorKind::Exhausted, _) => {
+                "query processing would load too many samples into memory in expression \
+                 evaluation: "
+            }
+            _ => "",
         };
+        format!("{begin}{}", self.0)
+    }
+}
+
+/// What Prometheus answers to a client that has gone; nobody is there to read it.
+fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+pub(crate) type Answer = Result<Response, Failure>;
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, kind) = self.status_and_word();
         let mut json = Json::new();
         json.raw(r#"{"status":"error","errorType":"#);
         json.string(kind);
         json.raw(r#","error":"#);
-        json.string(&self.0.to_string());
+        json.web_string(&self.text());
         json.raw("}");
         (status, [(CONTENT_TYPE, "application/json")], json.finish()).into_response()
     }
@@ -108,7 +133,7 @@ pub(crate) fn write_success(json: &mut Json, remarks: &Remarks, data: impl FnOnc
     for (name, texts) in [("warnings", &remarks.warnings), ("infos", &remarks.infos)] {
         if !texts.is_empty() {
             json.raw_fmt(format_args!(",\"{name}\":"));
-            json.strings(texts);
+            json.web_strings(texts);
         }
     }
     json.raw("}");

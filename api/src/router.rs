@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
@@ -24,6 +25,8 @@ pub fn router(state: ApiState) -> Router {
         .nest("/api/v1", prometheus::router())
         .nest("/prometheus/api/v1", prometheus::router())
         .nest("/prometheus/-", management::probes())
+        .route("/prometheus/federate", get(prometheus::federate))
+        .route("/prometheus/version", get(prometheus::version))
         .nest("/native/v1", native::router())
         .nest("/loki/api/v1", loki::router())
         .merge(tempo::router(&shared))

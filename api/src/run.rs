@@ -16,7 +16,7 @@ use model::{Clock, QueryContext, QueryLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::{Error, Result};
-use crate::json::{Json, Sink};
+use crate::json::{CHUNK_BYTES, Json, Sink};
 use crate::state::ApiOptions;
 use crate::telemetry::Telemetry;
 
@@ -41,6 +41,22 @@ pub(crate) struct Timing {
 
 /// How many chunks of an answer wait for a client that reads slowly.
 const CHUNKS_MAX: usize = 4;
+
+/// Bytes under construction.
+pub(crate) struct Chunks {
+    written: Vec<u8>,
+    sink: Sink,
+}
+
+impl Chunks {
+    /// Appends, and hands over what is long enough. Waits while too much is not taken yet.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.written.extend_from_slice(bytes);
+        if self.written.len() >= CHUNK_BYTES {
+            self.sink.send(std::mem::take(&mut self.written).into());
+        }
+    }
+}
 
 /// Cancels a query when it is dropped before its end.
 struct CancelOnDrop {
@@ -145,13 +161,38 @@ impl Runner {
         timeout: Option<Duration>,
         work: impl FnOnce(&QueryContext, Timing, &mut Json) -> Result<()> + Send + 'static,
     ) -> Result<Body> {
+        self.send_while_written(timeout, move |context, timing, sink| {
+            let mut json = Json::with_sink(sink);
+            work(context, timing, &mut json).map(|()| json.finish().into())
+        })
+        .await
+    }
+
+    /// As [`Runner::respond`] for work that writes bytes.
+    pub(crate) async fn respond_bytes(
+        &self,
+        timeout: Option<Duration>,
+        work: impl FnOnce(&QueryContext, &mut Chunks) -> Result<()> + Send + 'static,
+    ) -> Result<Body> {
+        self.send_while_written(timeout, move |context, _, sink| {
+            let mut chunks = Chunks { written: Vec::new(), sink };
+            work(context, &mut chunks).map(|()| chunks.written.into())
+        })
+        .await
+    }
+
+    /// Runs `work`, which hands over what is written and answers the rest.
+    async fn send_while_written(
+        &self,
+        timeout: Option<Duration>,
+        work: impl FnOnce(&QueryContext, Timing, Sink) -> Result<Bytes> + Send + 'static,
+    ) -> Result<Body> {
         let started = self.start(timeout).await?;
         let (first, first_chunk) = oneshot::channel();
         let (sender, chunks) = mpsc::channel(CHUNKS_MAX);
         let runtime = tokio::runtime::Handle::current();
         let (guard, task) = self.spawn(started, move |context, timing| {
-            let mut json = Json::with_sink(Sink::new(runtime, first, sender));
-            work(context, timing, &mut json).map(|()| json.finish())
+            work(context, timing, Sink::new(runtime, first, sender))
         });
         if first_chunk.await.is_err() {
             // Over before there was a chunk: all of it is here.
@@ -166,8 +207,7 @@ impl Runner {
             }
             // The writer is gone. The rest is what its task answers.
             let rest = match task.take()?.await {
-                Ok(Ok(rest)) => Ok(Bytes::from(rest)),
-                Ok(Err(error)) => Err(error),
+                Ok(rest) => rest,
                 Err(error) => Err(defect(error)),
             };
             Some((rest, (None, chunks, guard)))

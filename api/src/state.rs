@@ -1,9 +1,12 @@
 //! What the read edge is given: sources to read, engines to ask, limits to keep.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Clock, LogSource, QueryLimits, SeriesAdmin, SeriesSource, SpanSource};
+use model::{
+    Clock, Labels, LogSource, QueryLimits, SeriesAdmin, SeriesSource, SpanSource, TimestampMs,
+};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use rules::RuleGroupStatus;
@@ -23,6 +26,8 @@ pub struct ApiState {
     pub spans: Arc<dyn SpanSource>,
     /// The time of `now` in queries, and of deadlines.
     pub clock: Arc<dyn Clock>,
+    /// What is scraped, if anything can be.
+    pub targets: Option<Arc<dyn ScrapeStatus>>,
     /// Rules and their alerts.
     pub rules: Arc<dyn RulesStatus>,
     /// Alerts, groups and silences.
@@ -33,6 +38,8 @@ pub struct ApiState {
     pub registry: Arc<Mutex<Registry>>,
     /// Which Signalbox this is.
     pub build: BuildInfo,
+    /// How others reach this server, without a slash at the end.
+    pub external_url: String,
     /// Limits.
     pub options: ApiOptions,
 }
@@ -54,6 +61,8 @@ pub struct ApiOptions {
     pub log_lines_max: usize,
     /// Log tails that are open at once.
     pub tails_max: usize,
+    /// Labels that are added to what other servers read from here.
+    pub external_labels: Labels,
 }
 
 impl Default for ApiOptions {
@@ -66,6 +75,7 @@ impl Default for ApiOptions {
             queue_timeout: Duration::from_secs(10),
             log_lines_max: 5000,
             tails_max: 10,
+            external_labels: Labels::empty(),
         }
     }
 }
@@ -89,6 +99,69 @@ pub trait SelfStatus: Send + Sync {
 
     /// The configuration as YAML, secrets masked.
     fn config_text(&self) -> String;
+
+    /// Where and how the process runs.
+    fn runtime(&self) -> RuntimeFacts {
+        RuntimeFacts::default()
+    }
+}
+
+/// Where and how the process runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuntimeFacts {
+    /// The folder it was started in.
+    pub folder: String,
+    /// The name of the machine.
+    pub host: String,
+    /// Its threads.
+    pub threads: u64,
+    /// Stretches of journals that could not be read.
+    pub corruptions: u64,
+    /// How long metrics are kept, in Prometheus's words.
+    pub retention: String,
+}
+
+/// Who knows what is scraped.
+pub trait ScrapeStatus: Send + Sync {
+    /// Names of the jobs.
+    fn pools(&self) -> Vec<String>;
+
+    /// Targets that are scraped, in order of job.
+    fn active(&self) -> Vec<ActiveTarget>;
+
+    /// Jobs and labels before relabelling of targets that it dropped, in order of job.
+    fn dropped(&self) -> Vec<(String, Labels)>;
+
+    /// How many targets relabelling dropped, by job.
+    fn dropped_counts(&self) -> BTreeMap<String, usize>;
+
+    /// One job as YAML, secrets masked; `None` if there is no such job.
+    fn pool_config(&self, pool: &str) -> Option<String>;
+}
+
+/// A target that is scraped.
+#[derive(Debug, Clone)]
+pub struct ActiveTarget {
+    /// Its job.
+    pub pool: String,
+    /// Before relabelling.
+    pub discovered_labels: Labels,
+    /// After it.
+    pub labels: Labels,
+    /// What is asked.
+    pub scrape_url: String,
+    /// From scrape to scrape.
+    pub interval: Duration,
+    /// What a scrape may take.
+    pub timeout: Duration,
+    /// `up`, `down` or `unknown`.
+    pub health: &'static str,
+    /// Of the last scrape; empty if it worked.
+    pub last_error: String,
+    /// When the last scrape began.
+    pub last_scrape: Option<TimestampMs>,
+    /// How long it took.
+    pub last_duration: Duration,
 }
 
 /// Who knows the rules.

@@ -1,9 +1,10 @@
 //! What an operator asks of the time-series store beside reading and writing.
 
+use crate::cardinality::{Cardinality, CardinalityRequest, HeadCardinality, StoredBlock};
 use crate::clock::TimestampMs;
 use crate::error::Result;
 use crate::matcher::Matcher;
-use crate::read::RangeMs;
+use crate::read::{QueryContext, RangeMs};
 
 /// A deletion that can be taken back.
 #[derive(Debug, Clone)]
@@ -18,14 +19,15 @@ pub struct Deleted {
     pub range: RangeMs,
 }
 
-/// A metric or the whole store over its budget of series: the values of one label are folded.
+/// A metric or the whole store over its budget of series: the values of one label are folded when
+/// one more series comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overflow {
     /// Which budget: `metric`, `label` or `total`.
     pub budget: &'static str,
     /// The metric whose series are folded.
     pub metric: String,
-    /// The label whose values are folded: the one with the most.
+    /// The label whose values are folded: the one with the most. Empty before the first is folded.
     pub label: String,
     /// How many values it had when the budget was reached.
     pub values: u64,
@@ -33,6 +35,8 @@ pub struct Overflow {
     pub since: TimestampMs,
     /// Series that were folded since, as far as they are told apart.
     pub folded_series: u64,
+    /// Series over the budget that are kept: they came before the store knew what it held.
+    pub kept_series: u64,
 }
 
 /// Operates the time-series store. Calls may take long and block the thread.
@@ -61,4 +65,17 @@ pub trait SeriesAdmin: Send + Sync {
 
     /// Budgets that were reached, and what was folded.
     fn overflows(&self) -> Vec<Overflow>;
+
+    /// Counts the series in memory; each table has `rows` at most.
+    fn head_cardinality(&self, rows: usize) -> Result<HeadCardinality>;
+
+    /// Counts the series of a selection in memory and on disk.
+    fn cardinality(
+        &self,
+        request: &CardinalityRequest,
+        context: &QueryContext,
+    ) -> Result<Cardinality>;
+
+    /// The blocks on disk, in order of their first times.
+    fn blocks(&self) -> Vec<StoredBlock>;
 }

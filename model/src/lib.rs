@@ -20,6 +20,7 @@
 
 pub mod admin;
 pub mod alert;
+pub mod cardinality;
 pub mod clock;
 pub mod commit;
 pub mod error;

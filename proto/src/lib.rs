@@ -24,9 +24,11 @@
 //! - nesting is bounded in both encodings ([`otlp::MAX_VALUE_DEPTH`], and 128 levels of JSON);
 //! - the generated code is what the `.proto` files say (the test in `proto/generate`).
 
+pub mod exposition;
 pub mod generated;
 pub mod json;
 pub mod otlp;
+pub mod remote_read;
 pub mod remote_write;
 pub mod response;
 mod wire;

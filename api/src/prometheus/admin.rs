@@ -11,10 +11,11 @@ use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, StatusCode};
 use model::SeriesAdmin;
 
-use super::labels::{range, selectors};
+use super::labels::range;
+use super::selectors::selectors;
 use super::{Answer, Failure, success};
 use crate::error::Error;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, parse_bool};
 use crate::state::{App, Shared};
 
 /// Refuses a request from a page of another server.
@@ -44,9 +45,20 @@ pub(crate) async fn operate<T: Send + 'static>(
     Ok(done.map_err(failed)??)
 }
 
-/// `admin/tsdb/snapshot`: copies the store beside itself and tells the name of the copy.
-pub(super) async fn snapshot(State(app): App, headers: HeaderMap) -> Answer {
+/// `admin/tsdb/snapshot`: copies the store beside itself and tells the name of the copy. `skip_head`
+/// is read and changes nothing: the head is a file like all others, and costs no time.
+pub(super) async fn snapshot(
+    State(app): App,
+    headers: HeaderMap,
+    parameters: Parameters,
+) -> Answer {
     check_origin(&headers)?;
+    if let Some(text) = parameters.get("skip_head")
+        && parse_bool(text).is_none()
+    {
+        let why = format!("strconv.ParseBool: parsing {text:?}: invalid syntax");
+        return Err(Error::parameter("skip_head", format!("unable to parse boolean: {why}")).into());
+    }
     let name = operate(&app, |admin| admin.snapshot()).await?;
     Ok(success(|json| json.object([("name", name.as_str())])))
 }
@@ -58,10 +70,11 @@ pub(super) async fn delete_series(
     parameters: Parameters,
 ) -> Result<Response, Failure> {
     check_origin(&headers)?;
-    let (selectors, range) = (selectors(&parameters)?, range(&parameters)?);
-    if selectors.is_empty() {
-        return Err(Error::parameter("match[]", "no match[] parameter provided").into());
+    if parameters.all("match[]").next().is_none() {
+        return Err(Error::BadRequest("no match[] parameter provided".into()).into());
     }
+    let range = range(&parameters)?;
+    let selectors = selectors(&parameters).map_err(|why| Error::parameter("match[]", why))?;
     operate(&app, move |admin| {
         selectors.iter().try_for_each(|matchers| admin.delete(matchers, range).map(drop))
     })

@@ -6,35 +6,14 @@ use axum::extract::{Path, State};
 use model::read::{RangeMs, SeriesRequest};
 use model::sample::MetricMetadata;
 use model::{Labels, Matcher, QueryContext, SeriesSource};
-use query::promql::{self, ExprKind};
 
 use super::query::cut;
+use super::selectors::selectors;
 use super::{Answer, Remarks, json_response, success, write_success};
 use crate::error::{Error, Result};
 use crate::json::Json;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, parse_integer};
 use crate::state::App;
-
-/// The selectors of `match[]`; all series of any of them are meant.
-pub(crate) fn selectors(parameters: &Parameters) -> Result<Vec<Vec<Matcher>>> {
-    let texts = parameters.all("match[]");
-    texts
-        .map(|text| {
-            let bad = |message: &dyn std::fmt::Display| Error::parameter("match[]", message);
-            let expr = promql::parse(text).map_err(|error| bad(&error))?;
-            match &expr.kind {
-                ExprKind::Selector(selector)
-                    if !selector.has_offset()
-                        && selector.at.is_none()
-                        && selector.extension.is_none() =>
-                {
-                    Ok(selector.all_matchers())
-                }
-                _ => Err(bad(&format_args!("{text:?} is not a plain series selector"))),
-            }
-        })
-        .collect()
-}
 
 pub(crate) fn range(parameters: &Parameters) -> Result<RangeMs> {
     let start = parameters.time("start")?.unwrap_or(RangeMs::ALL.start);
@@ -51,7 +30,7 @@ fn write_strings(json: &mut Json, mut found: Vec<String>, limit: Option<usize>) 
     if limit.is_some_and(|limit| cut(&mut found, limit)) {
         remarks.add_truncated();
     }
-    write_success(json, &remarks, |json| json.strings(&found));
+    write_success(json, &remarks, |json| json.web_strings(&found));
 }
 
 /// The union over all selectors, or over all series without one.
@@ -135,11 +114,11 @@ fn unescape_name(name: &str) -> String {
 
 /// `series`: label sets.
 pub(super) async fn series(State(app): App, parameters: Parameters) -> Answer {
-    let (limit, range) = (parameters.limit()?, range(&parameters)?);
-    let selectors = selectors(&parameters)?;
-    if selectors.is_empty() {
+    if parameters.all("match[]").next().is_none() {
         return Err(Error::BadRequest("no match[] parameter provided".into()).into());
     }
+    let (limit, range) = (parameters.limit()?, range(&parameters)?);
+    let selectors = selectors(&parameters).map_err(|why| Error::parameter("match[]", why))?;
     let shared = app.clone();
     let body = app.runner.respond(None, move |context, _, json| {
         // One more than asked for shows whether there are more.
@@ -179,18 +158,19 @@ pub(super) fn label_sets(
     Ok(found)
 }
 
+/// A whole number, of which metadata's endpoints say no more than that it is none.
+pub(super) fn number(parameters: &Parameters, name: &str) -> Result<Option<i64>> {
+    let Some(text) = parameters.get(name) else { return Ok(None) };
+    let bad = |_| Error::BadRequest(format!("{name} must be a number"));
+    parse_integer(text).map(Some).map_err(bad)
+}
+
 /// `metadata`: type, unit and help by metric.
 pub(super) async fn metadata(State(app): App, parameters: Parameters) -> Answer {
-    let limit = parameters.limit()?.unwrap_or(usize::MAX);
-    let per_metric = match parameters.get("limit_per_metric") {
-        None => usize::MAX,
-        Some(text) => match text.parse::<i64>() {
-            Ok(number) => usize::try_from(number).ok().filter(|n| *n > 0).unwrap_or(usize::MAX),
-            Err(_) => {
-                return Err(Error::BadRequest("limit_per_metric must be a number".into()).into());
-            }
-        },
-    };
+    let limit = number(&parameters, "limit")?;
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let per_metric = number(&parameters, "limit_per_metric")?.filter(|limit| *limit > 0);
+    let per_metric = per_metric.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
     let metric = parameters.get("metric");
     let mut families: BTreeMap<String, Vec<MetricMetadata>> = BTreeMap::new();
     for (name, metadata) in app.state.series.metadata()? {
@@ -201,7 +181,7 @@ pub(super) async fn metadata(State(app): App, parameters: Parameters) -> Answer 
             continue;
         }
         let entries = families.entry(name).or_default();
-        if entries.len() < per_metric {
+        if entries.len() < per_metric && !entries.contains(&metadata) {
             entries.push(metadata);
         }
     }
@@ -211,14 +191,16 @@ pub(super) async fn metadata(State(app): App, parameters: Parameters) -> Answer 
             if i > 0 {
                 json.raw(",");
             }
-            json.string(name);
+            json.web_string(name);
             json.raw(":");
             json.array(entries, |json, entry| {
-                json.object([
-                    ("type", entry.kind.as_str()),
-                    ("unit", &entry.unit),
-                    ("help", &entry.help),
-                ]);
+                json.raw(r#"{"type":"#);
+                json.string(entry.kind.as_str());
+                json.raw(r#","unit":"#);
+                json.web_string(&entry.unit);
+                json.raw(r#","help":"#);
+                json.web_string(&entry.help);
+                json.raw("}");
             });
         }
         json.raw("}");

@@ -4,65 +4,126 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::response::IntoResponse;
+use http::StatusCode;
 use model::read::RangeMs;
 use model::sample::Exemplar;
-use model::{Labels, TimestampMs};
+use model::{Labels, QueryContext, SeriesSource, TimestampMs};
 use query::promql::{self, EvalOptions, Evaluation, Expr, ExprKind};
 
 use super::result::{Stats, write_query_data};
+use super::statistics::{Counting, Steps};
 use super::{Answer, Remarks, json_response, success, write_success};
 use crate::error::{Error, Result};
 use crate::json::Json;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, bad_duration_text, parse_duration_ms};
+use crate::run::Timing;
 use crate::state::{App, Shared};
 
 fn parse(parameters: &Parameters) -> Result<Expr> {
     let text = parameters.get("query").unwrap_or("");
-    promql::parse(text).map_err(|error| Error::parameter("query", error))
+    promql::parse(text).map_err(|error| Error::parameter("query", parse_error(&error)))
+}
+
+/// An empty text has no position that could be told.
+fn parse_error(error: &query::ParseError) -> String {
+    match error.message.as_str() {
+        "no expression found in input" => {
+            format!("unknown position: parse error: {}", error.message)
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// What `query` and `query_range` have in common.
 struct Asked {
     timeout: Option<Duration>,
-    limit: Option<usize>,
     options: EvalOptions,
     wants_stats: bool,
+    /// Also step by step.
+    wants_steps: bool,
+    /// About a parameter.
+    warning: Option<String>,
 }
 
 impl Asked {
     fn read(parameters: &Parameters, app: &Shared) -> Result<Self> {
         let timeout = parameters.duration_ms("timeout")?;
         let mut options = app.eval_options();
-        if let Some(lookback_ms) = parameters.duration_ms("lookback_delta")?
-            && lookback_ms > 0
-        {
-            options.lookback_ms = lookback_ms;
+        if let Some(text) = parameters.get("lookback_delta") {
+            let lookback_ms = parse_duration_ms(text).ok_or_else(|| {
+                let why = bad_duration_text(text);
+                Error::BadRequest(format!("error parsing lookback delta duration: {why}"))
+            })?;
+            if lookback_ms > 0 {
+                options.lookback_ms = lookback_ms;
+            }
         }
+        if timeout.is_some_and(|ms| ms <= 0) {
+            return Err(Error::parameter("query", "context deadline exceeded"));
+        }
+        let stats = parameters.get("stats");
         Ok(Asked {
             timeout: timeout.map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
-            limit: parameters.limit()?,
             options,
-            wants_stats: parameters.get("stats").is_some(),
+            wants_stats: stats.is_some(),
+            wants_steps: stats == Some("all"),
+            warning: stats.filter(|word| !matches!(*word, "true" | "all")).map(|word| {
+                format!(
+                    "value {word:?} for parameter \"stats\" is deprecated and will be rejected in \
+                     the next major release, use \"true\" or \"all\""
+                )
+            }),
         })
+    }
+}
+
+impl Asked {
+    /// The statistics, if the query was counted.
+    fn count(
+        &self,
+        shared: &Shared,
+        expr: &Expr,
+        steps: Steps,
+        counted: Option<Counting<'_>>,
+        timing: Timing,
+        context: &QueryContext,
+    ) -> Result<Option<Stats>> {
+        let Some(counting) = counted else { return Ok(None) };
+        let evaluated = shared.runner.monotonic().saturating_sub(timing.began);
+        let counts = counting.count(expr, steps, &self.options, context)?;
+        Ok(Some(Stats {
+            queued: timing.queued,
+            evaluated,
+            counts,
+            steps,
+            wants_steps: self.wants_steps,
+        }))
     }
 }
 
 /// `query`: at one instant.
 pub(super) async fn instant(State(app): App, parameters: Parameters) -> Answer {
-    let asked = Asked::read(&parameters, &app)?;
+    let limit = parameters.limit()?;
     let at = parameters.time("time")?.unwrap_or_else(|| app.state.clock.now_ms());
+    let asked = Asked::read(&parameters, &app)?;
     let expr = parse(&parameters)?;
     let shared = app.clone();
     let body = app.runner.respond(asked.timeout, move |context, timing, json| {
-        let source = shared.state.series.as_ref();
+        let counted = asked.wants_stats.then(|| Counting::new(shared.state.series.as_ref()));
+        let source: &dyn SeriesSource = match &counted {
+            Some(counting) => counting,
+            None => shared.state.series.as_ref(),
+        };
         let mut evaluation = promql::evaluate_instant(&expr, at, source, &asked.options, context)?;
         if let promql::Value::Vector(vector) = &mut evaluation.value
             && !has_own_order(&expr)
         {
             vector.sort_by(|a, b| a.labels.cmp(&b.labels));
         }
-        let stats = asked.wants_stats.then(|| Stats::new(&shared.runner, timing, context));
-        write_answer(json, evaluation, asked.limit, stats);
+        let steps = Steps { start: at.0, end: at.0, step_ms: 1 };
+        let stats = asked.count(&shared, &expr, steps, counted, timing, context)?;
+        write_answer(json, evaluation, limit, asked.warning, stats);
         Ok(())
     });
     Ok(json_response(body.await?))
@@ -70,6 +131,7 @@ pub(super) async fn instant(State(app): App, parameters: Parameters) -> Answer {
 
 /// `query_range`: over a range in steps.
 pub(super) async fn range(State(app): App, parameters: Parameters) -> Answer {
+    let limit = parameters.limit()?;
     let start = parameters.required_time("start")?;
     let end = parameters.required_time("end")?;
     if end < start {
@@ -90,11 +152,16 @@ pub(super) async fn range(State(app): App, parameters: Parameters) -> Answer {
     }
     let shared = app.clone();
     let body = app.runner.respond(asked.timeout, move |context, timing, json| {
-        let source = shared.state.series.as_ref();
+        let counted = asked.wants_stats.then(|| Counting::new(shared.state.series.as_ref()));
+        let source: &dyn SeriesSource = match &counted {
+            Some(counting) => counting,
+            None => shared.state.series.as_ref(),
+        };
         let evaluation =
             promql::evaluate_range(&expr, start, end, step_ms, source, &asked.options, context)?;
-        let stats = asked.wants_stats.then(|| Stats::new(&shared.runner, timing, context));
-        write_answer(json, evaluation, asked.limit, stats);
+        let steps = Steps { start: start.0, end: end.0, step_ms };
+        let stats = asked.count(&shared, &expr, steps, counted, timing, context)?;
+        write_answer(json, evaluation, limit, asked.warning, stats);
         Ok(())
     });
     Ok(json_response(body.await?))
@@ -157,6 +224,7 @@ fn write_answer(
     json: &mut Json,
     mut evaluation: Evaluation,
     limit: Option<usize>,
+    warning: Option<String>,
     stats: Option<Stats>,
 ) {
     let mut remarks = Remarks { warnings: evaluation.warnings, infos: evaluation.infos };
@@ -168,6 +236,7 @@ fn write_answer(
     if was_cut {
         remarks.add_truncated();
     }
+    remarks.warnings.extend(warning);
     write_success(json, &remarks, |json| write_query_data(json, &evaluation.value, stats));
 }
 
@@ -188,7 +257,11 @@ pub(super) async fn exemplars(State(app): App, parameters: Parameters) -> Answer
             Error::BadRequest("end timestamp must not be before start timestamp".into()).into()
         );
     }
-    let expr = parse(&parameters)?;
+    let expr = promql::parse(parameters.get("query").unwrap_or(""));
+    let expr = expr.map_err(|error| Error::BadRequest(parse_error(&error)))?;
+    if promql::selectors(&expr).is_empty() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let shared = app.clone();
     let body = app.runner.respond(None, move |context, _, json| {
         let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
@@ -225,8 +298,14 @@ pub(super) async fn exemplars(State(app): App, parameters: Parameters) -> Answer
     Ok(json_response(body.await?))
 }
 
-/// `format_query`: the query as the printer writes it.
+/// `format_query`: the query laid out for reading.
 pub(super) async fn format(parameters: Parameters) -> Answer {
-    let text = parse(&parameters)?.to_string();
-    Ok(success(|json| json.string(&text)))
+    let text = promql::pretty(&parse(&parameters)?);
+    Ok(success(|json| json.web_string(&text)))
+}
+
+/// `parse_query`: the syntax tree of the query.
+pub(super) async fn tree(parameters: Parameters) -> Answer {
+    let tree = promql::syntax_json(&parse(&parameters)?).to_string();
+    Ok(success(|json| json.raw(&tree)))
 }

@@ -2,38 +2,77 @@
 
 use std::time::Duration;
 
-use model::{NativeHistogram, QueryContext};
+use model::{NativeHistogram, TimestampMs};
 use query::promql::{MatrixSeries, SampleValue, Value, VectorSample};
 
+use super::statistics::{Counts, Steps};
 use crate::json::Json;
-use crate::run::{Runner, Timing};
 
 /// The cost of a query, for `stats`.
 pub(super) struct Stats {
-    queued: Duration,
-    evaluated: Duration,
-    samples: u64,
+    pub(super) queued: Duration,
+    pub(super) evaluated: Duration,
+    pub(super) counts: Counts,
+    pub(super) steps: Steps,
+    /// Also step by step.
+    pub(super) wants_steps: bool,
 }
 
 impl Stats {
-    pub(super) fn new(runner: &Runner, timing: Timing, context: &QueryContext) -> Self {
-        Stats {
-            queued: timing.queued,
-            evaluated: runner.monotonic().saturating_sub(timing.began),
-            samples: context.items_used(),
-        }
-    }
-
     fn write(&self, json: &mut Json) {
         let (queued, evaluated) = (self.queued.as_secs_f64(), self.evaluated.as_secs_f64());
-        json.raw_fmt(format_args!(
-            "{{\"timings\":{{\"evalTotalTime\":{evaluated},\"resultSortTime\":0,\
-             \"queryPreparationTime\":0,\"innerEvalTime\":{evaluated},\
-             \"execQueueTime\":{queued},\"execTotalTime\":{}}},\
-             \"samples\":{{\"totalQueryableSamples\":{samples},\"peakSamples\":{samples}}}}}",
-            queued + evaluated,
-            samples = self.samples,
-        ));
+        json.raw("{\"timings\":{");
+        for (i, (name, seconds)) in [
+            ("evalTotalTime", evaluated),
+            ("resultSortTime", 0.0),
+            ("queryPreparationTime", 0.0),
+            ("innerEvalTime", evaluated),
+            ("execQueueTime", queued),
+            ("execTotalTime", queued + evaluated),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            json.raw(if i == 0 { "" } else { "," });
+            json.raw_fmt(format_args!("\"{name}\":"));
+            json.number(seconds);
+        }
+        json.raw("},\"samples\":{");
+        for (name, counts) in
+            [("totalQueryableSamples", &self.counts.total), ("samplesRead", &self.counts.read)]
+        {
+            if self.wants_steps {
+                json.raw_fmt(format_args!("\"{name}PerStep\":"));
+                json.array(self.steps.times().zip(counts), |json, (at, count)| {
+                    json.raw("[");
+                    json.number(at as f64 / 1000.0);
+                    json.raw_fmt(format_args!(",{count}]"));
+                });
+                json.raw(",");
+            }
+            let total: u64 = counts.iter().sum();
+            json.raw_fmt(format_args!("\"{name}\":{total},"));
+        }
+        json.raw_fmt(format_args!("\"peakSamples\":{}}}}}", self.counts.peak));
+    }
+}
+
+/// RFC 3339 as Go prints it, without zeros at the end of the fraction; Go's zero time for never.
+pub(super) fn write_time(json: &mut Json, at: Option<TimestampMs>) {
+    match at {
+        Some(at) => json.string(&go_time(at)),
+        None => json.raw("\"0001-01-01T00:00:00Z\""),
+    }
+}
+
+/// RFC 3339 as Go prints it.
+pub(super) fn go_time(at: TimestampMs) -> String {
+    let text = at.to_string();
+    match text.strip_suffix('Z') {
+        Some(text) if text.contains('.') => {
+            format!("{}Z", text.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
     }
 }
 
@@ -51,7 +90,7 @@ pub(super) fn write_query_data(json: &mut Json, value: &Value, stats: Option<Sta
             json.raw(r#"{"resultType":"string","result":["#);
             json.short_timestamp(at.0);
             json.raw(",");
-            json.string(value);
+            json.web_string(value);
             json.raw("]");
         }
         Value::Vector(vector) => {
@@ -60,7 +99,8 @@ pub(super) fn write_query_data(json: &mut Json, value: &Value, stats: Option<Sta
         }
         Value::Matrix(matrix) => {
             json.raw(r#"{"resultType":"matrix","result":"#);
-            json.array(matrix, write_matrix_series);
+            let mut times = TimeTexts::default();
+            json.array(matrix, |json, series| write_matrix_series(json, series, &mut times));
         }
     }
     if let Some(stats) = stats {
@@ -86,12 +126,38 @@ fn write_vector_sample(json: &mut Json, sample: &VectorSample) {
     json.raw("}");
 }
 
-fn write_matrix_series(json: &mut Json, series: &MatrixSeries) {
+/// The times of points as text: nearly all series of a matrix have the same ones.
+#[derive(Default)]
+struct TimeTexts(Vec<(i64, String)>);
+
+impl TimeTexts {
+    /// The text of the time of the point at `index`.
+    fn get(&mut self, index: usize, at_ms: i64) -> &str {
+        while self.0.len() <= index {
+            self.0.push((i64::MIN, String::new()));
+        }
+        let (known, text) = &mut self.0[index];
+        if *known != at_ms || text.is_empty() {
+            let mut json = Json::new();
+            json.timestamp(at_ms);
+            (*known, *text) = (at_ms, json.finish());
+        }
+        text
+    }
+}
+
+fn write_matrix_series(json: &mut Json, series: &MatrixSeries, times: &mut TimeTexts) {
     json.raw(r#"{"metric":"#);
     json.labels(&series.labels);
     if !series.points.is_empty() {
         json.raw(r#","values":"#);
-        json.array(&series.points, |json, (at, value)| write_point(json, at.0, *value));
+        json.array(series.points.iter().enumerate(), |json, (index, (at, value))| {
+            json.raw("[");
+            json.raw(times.get(index, at.0));
+            json.raw(",");
+            json.prometheus_float(*value);
+            json.raw("]");
+        });
     }
     if !series.histograms.is_empty() {
         json.raw(r#","histograms":"#);

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use model::{Labels, Matcher, TimestampMs};
-use query::promql::{self, ExprKind};
+use model::{Labels, Matcher};
 use rules::{AlertStatus, RuleGroupStatus, RuleKind, RuleStatus};
 
+use super::result::write_time;
+use super::selectors::selectors;
 use super::{Answer, success};
 use crate::error::{Error, Result};
 use crate::json::Json;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, parse_bool, parse_integer};
 use crate::state::App;
 
 /// Which rules are asked for.
@@ -26,6 +27,7 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn read(parameters: &'a Parameters) -> Result<Self> {
+        let labels = selectors(parameters)?;
         let kind = parameters.get("type").map(str::to_ascii_lowercase);
         let (alerting, recording) = match kind.as_deref() {
             None => (true, true),
@@ -35,22 +37,14 @@ impl<'a> Filter<'a> {
                 return Err(Error::parameter("type", format!("not supported value {other:?}")));
             }
         };
-        let labels = parameters.list("match").into_iter().map(|text| {
-            let bad = |message: String| Error::parameter("match[]", message);
-            let expr = promql::parse(text).map_err(|error| bad(error.to_string()))?;
-            match &expr.kind {
-                ExprKind::Selector(selector) => Ok(selector.all_matchers()),
-                _ => Err(bad(format!("{text:?} is not a selector"))),
-            }
-        });
         Ok(Filter {
             alerting,
             recording,
             names: parameters.list("rule_name"),
             groups: parameters.list("rule_group"),
             files: parameters.list("file"),
-            labels: labels.collect::<Result<_>>()?,
-            without_alerts: parameters.flag("exclude_alerts", false)?,
+            labels,
+            without_alerts: without_alerts(parameters)?,
         })
     }
 
@@ -71,10 +65,34 @@ impl<'a> Filter<'a> {
     }
 }
 
+fn without_alerts(parameters: &Parameters) -> Result<bool> {
+    let Some(text) = parameters.get("exclude_alerts") else { return Ok(false) };
+    let text = text.to_lowercase();
+    parse_bool(&text).ok_or_else(|| {
+        let why = format!("strconv.ParseBool: parsing {text:?}: invalid syntax");
+        Error::parameter("exclude_alerts", format!("error converting exclude_alerts: {why}"))
+    })
+}
+
 /// Where a page of groups goes on: a name that says nothing about the group.
 fn token(group: &RuleGroupStatus) -> String {
     let key = Labels::from_pairs([("file", group.file.as_str()), ("group", group.name.as_str())]);
     format!("{:016x}", key.fingerprint())
+}
+
+/// How many groups a page has at most.
+fn group_limit(parameters: &Parameters) -> Result<Option<usize>> {
+    let Some(text) = parameters.get("group_limit") else { return Ok(None) };
+    let bad = |why: String| Error::parameter("group_limit", why);
+    let number = parse_integer(text).and_then(|number| match i32::try_from(number) {
+        Ok(number) => Ok(number),
+        Err(_) => Err(format!("parsing {text:?}: value out of range")),
+    });
+    let number = number.map_err(|why| {
+        bad(format!("group_limit needs to be a valid number: strconv.ParseInt: {why}"))
+    })?;
+    let limit = usize::try_from(number).ok().filter(|limit| *limit > 0);
+    limit.map(Some).ok_or_else(|| bad("group_limit needs to be greater than 0".to_owned()))
 }
 
 /// The groups of the page that is asked for, and where the next one begins.
@@ -82,29 +100,19 @@ fn page(
     parameters: &Parameters,
     groups: Vec<Arc<RuleGroupStatus>>,
 ) -> Result<(Vec<Arc<RuleGroupStatus>>, Option<String>)> {
-    let limit = match parameters.get("group_limit") {
-        None => None,
-        Some(text) => {
-            let limit = text.parse::<usize>().ok().filter(|limit| *limit > 0);
-            Some(limit.ok_or_else(|| {
-                Error::parameter("group_limit", format!("{text:?} is not a positive number"))
-            })?)
-        }
-    };
+    let limit = group_limit(parameters)?;
     let begin = match parameters.get("group_next_token") {
         None => 0,
         Some(_) if limit.is_none() => {
             return Err(Error::parameter(
-                "group_limit",
+                "group_next_token",
                 "group_limit needs to be present in order to paginate over the groups",
             ));
         }
         Some(wanted) => {
             groups.iter().position(|group| token(group) == wanted).ok_or_else(|| {
-                Error::parameter(
-                    "group_next_token",
-                    "invalid group_next_token, ask again from the beginning",
-                )
+                let why = format!("invalid group_next_token '{wanted}'. were rule groups changed?");
+                Error::parameter("group_next_token", why)
             })?
         }
     };
@@ -134,18 +142,17 @@ pub(super) async fn rules(State(app): App, parameters: Parameters) -> Answer {
 
 fn write_group(json: &mut Json, group: &RuleGroupStatus, filter: &Filter<'_>) {
     json.raw(r#"{"name":"#);
-    json.string(&group.name);
+    json.web_string(&group.name);
     json.raw(r#","file":"#);
-    json.string(&group.file);
+    json.web_string(&group.file);
     json.raw(r#","rules":"#);
     let rules = group.rules.iter().filter(|rule| filter.takes_rule(rule));
     json.array(rules, |json, rule| write_rule(json, rule, filter.without_alerts));
-    json.raw_fmt(format_args!(
-        ",\"interval\":{},\"limit\":{},\"evaluationTime\":{},\"lastEvaluation\":",
-        group.interval_ms as f64 / 1000.0,
-        group.limit,
-        group.evaluation_seconds
-    ));
+    json.raw(",\"interval\":");
+    json.number(group.interval_ms as f64 / 1000.0);
+    json.raw_fmt(format_args!(",\"limit\":{},\"evaluationTime\":", group.limit));
+    json.number(group.evaluation_seconds);
+    json.raw(",\"lastEvaluation\":");
     write_time(json, group.last_evaluation);
     json.raw("}");
 }
@@ -154,26 +161,24 @@ fn write_rule(json: &mut Json, rule: &RuleStatus, without_alerts: bool) {
     match &rule.kind {
         RuleKind::Recording => {
             json.raw(r#"{"name":"#);
-            json.string(&rule.name);
+            json.web_string(&rule.name);
             json.raw(r#","query":"#);
-            json.string(&rule.query);
-            if !rule.labels.is_empty() {
-                json.raw(r#","labels":"#);
-                json.labels(&rule.labels);
-            }
+            json.web_string(&rule.query);
+            json.raw(r#","labels":"#);
+            json.labels(&rule.labels);
         }
         RuleKind::Alerting { state, for_ms, keep_firing_for_ms, annotations, alerts } => {
             json.raw(r#"{"state":"#);
             json.string(state.as_str());
             json.raw(r#","name":"#);
-            json.string(&rule.name);
+            json.web_string(&rule.name);
             json.raw(r#","query":"#);
-            json.string(&rule.query);
-            json.raw_fmt(format_args!(
-                ",\"duration\":{},\"keepFiringFor\":{},\"labels\":",
-                *for_ms as f64 / 1000.0,
-                *keep_firing_for_ms as f64 / 1000.0
-            ));
+            json.web_string(&rule.query);
+            json.raw(",\"duration\":");
+            json.number(*for_ms as f64 / 1000.0);
+            json.raw(",\"keepFiringFor\":");
+            json.number(*keep_firing_for_ms as f64 / 1000.0);
+            json.raw(",\"labels\":");
             json.labels(&rule.labels);
             json.raw(r#","annotations":"#);
             json.object(annotations.iter().map(|(name, text)| (name.as_str(), text.as_str())));
@@ -186,12 +191,11 @@ fn write_rule(json: &mut Json, rule: &RuleStatus, without_alerts: bool) {
     json.string(rule.health.as_str());
     if !rule.last_error.is_empty() {
         json.raw(r#","lastError":"#);
-        json.string(&rule.last_error);
+        json.web_string(&rule.last_error);
     }
-    json.raw_fmt(format_args!(
-        ",\"evaluationTime\":{},\"lastEvaluation\":",
-        rule.evaluation_seconds
-    ));
+    json.raw(",\"evaluationTime\":");
+    json.number(rule.evaluation_seconds);
+    json.raw(",\"lastEvaluation\":");
     write_time(json, rule.last_evaluation);
     json.raw(match rule.kind {
         RuleKind::Recording => r#","type":"recording"}"#,
@@ -215,14 +219,6 @@ fn write_alert(json: &mut Json, alert: &AlertStatus) {
     json.raw(r#","value":"#);
     json.exponent_float(alert.value);
     json.raw("}");
-}
-
-/// RFC 3339; Go's zero time for never.
-fn write_time(json: &mut Json, at: Option<TimestampMs>) {
-    match at {
-        Some(at) => json.string(&at.to_string()),
-        None => json.raw("\"0001-01-01T00:00:00Z\""),
-    }
 }
 
 /// `alerts`: pending and firing alerts of all rules.

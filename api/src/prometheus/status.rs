@@ -3,31 +3,39 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use model::read::RangeMs;
-use rustc_hash::{FxHashMap, FxHashSet};
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
 use serde::Serialize;
 
-use super::labels::label_sets;
-use super::{Answer, Remarks, json_response, success, success_value, write_success};
-use crate::error::Error;
+use super::result::go_time;
+use super::{Answer, success, success_value};
 use crate::json::Json;
-use crate::parameters::Parameters;
-use crate::state::App;
+use crate::state::{App, Shared};
+
+fn write_build(json: &mut Json, app: &Shared) {
+    let build = &app.state.build;
+    json.object([
+        ("version", build.version.as_str()),
+        ("revision", build.revision.as_str()),
+        ("branch", ""),
+        ("buildUser", ""),
+        ("buildDate", ""),
+        ("goVersion", ""),
+    ]);
+}
 
 /// `status/buildinfo`. It has no `features`: their absence tells Grafana that the rules can not be
 /// edited here (`pkg/promlib/heuristics.go`).
 pub(super) async fn buildinfo(State(app): App) -> Answer {
-    let build = &app.state.build;
-    Ok(success(|json| {
-        json.object([
-            ("version", build.version.as_str()),
-            ("revision", build.revision.as_str()),
-            ("branch", ""),
-            ("buildUser", ""),
-            ("buildDate", ""),
-            ("goVersion", ""),
-        ]);
-    }))
+    Ok(success(|json| write_build(json, &app)))
+}
+
+/// `/version`: the same without the envelope.
+pub(crate) async fn version(State(app): App) -> Response {
+    let mut json = Json::new();
+    write_build(&mut json, &app);
+    json.raw("\n");
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], json.finish()).into_response()
 }
 
 #[derive(Serialize)]
@@ -53,23 +61,24 @@ struct RuntimeInfo {
     storage_retention: String,
 }
 
-/// `status/runtimeinfo`. What only a Go process has is empty.
+/// `status/runtimeinfo`. Threads stand for goroutines; what else only a Go process has is empty.
 pub(super) async fn runtimeinfo(State(app): App) -> Answer {
     let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
+    let facts = app.state.status.runtime();
     success_value(&RuntimeInfo {
-        start_time: app.started_at.to_string(),
-        cwd: String::new(),
-        hostname: String::new(),
-        server_time: app.state.clock.now_ms().to_string(),
+        start_time: go_time(app.started_at),
+        cwd: facts.folder,
+        hostname: facts.host,
+        server_time: go_time(app.state.clock.now_ms()),
         reload_config_success: true,
-        last_config_time: app.started_at.to_string(),
-        corruption_count: 0,
-        goroutine_count: 0,
+        last_config_time: go_time(app.started_at),
+        corruption_count: facts.corruptions,
+        goroutine_count: facts.threads,
         gomaxprocs: parallelism,
         gomemlimit: 0,
         gogc: String::new(),
         godebug: String::new(),
-        storage_retention: String::new(),
+        storage_retention: facts.retention,
     })
 }
 
@@ -87,72 +96,11 @@ pub(super) async fn flags(State(app): App) -> Answer {
         ("query.max-concurrency", options.queries_concurrent_max.to_string()),
         ("query.max-samples", options.limits.items_max.to_string()),
         ("query.timeout", format!("{}s", options.limits.timeout.as_secs())),
+        ("web.enable-admin-api", "true".to_owned()),
+        ("web.enable-lifecycle", "false".to_owned()),
+        ("web.enable-otlp-receiver", "true".to_owned()),
+        ("web.enable-remote-write-receiver", "true".to_owned()),
+        ("web.external-url", app.state.external_url.clone()),
     ]);
     Ok(success(|json| json.object(flags.iter().map(|(name, value)| (*name, value.as_str())))))
-}
-
-/// How many rows each table of `status/tsdb` has at most.
-const ROWS_MAX: usize = 10_000;
-
-/// How far back `status/tsdb` looks, as the head of Prometheus does.
-const HEAD_MS: i64 = 2 * 3_600_000;
-
-/// `status/tsdb`: where the cardinality of the last two hours comes from.
-pub(super) async fn tsdb(State(app): App, parameters: Parameters) -> Answer {
-    let rows = parameters.limit()?.unwrap_or(10);
-    if rows > ROWS_MAX {
-        let message = format!("limit must not be over {ROWS_MAX}");
-        return Err(Error::parameter("limit", message).into());
-    }
-    let now = app.state.clock.now_ms();
-    let range = RangeMs { start: now.plus_ms(-HEAD_MS), end: now };
-    let shared = app.clone();
-    let body = app.runner.respond(None, move |context, _, json| {
-        let series = label_sets(&*shared.state.series, Vec::new(), range, None, context)?;
-        let mut by_metric: FxHashMap<&str, u64> = FxHashMap::default();
-        let mut values: FxHashMap<&str, FxHashSet<&str>> = FxHashMap::default();
-        let mut by_pair: FxHashMap<(&str, &str), u64> = FxHashMap::default();
-        for labels in &series {
-            *by_metric.entry(labels.metric_name()).or_default() += 1;
-            for (name, value) in labels.iter() {
-                values.entry(name).or_default().insert(value);
-                *by_pair.entry((name, value)).or_default() += 1;
-            }
-        }
-        let bytes = values.iter().map(|(name, values)| {
-            let bytes: usize = values.iter().map(|value| value.len()).sum();
-            ((*name).to_owned(), bytes as u64)
-        });
-        let pair_count: usize = by_pair.len();
-        write_success(json, &Remarks::default(), |json| {
-            json.raw_fmt(format_args!(
-                "{{\"headStats\":{{\"numSeries\":{},\"numLabelPairs\":{pair_count},\
-                 \"chunkCount\":0,\"minTime\":{},\"maxTime\":{}}}",
-                series.len(),
-                range.start.0,
-                range.end.0
-            ));
-            let metrics = by_metric.iter().map(|(name, count)| ((*name).to_owned(), *count));
-            write_table(json, "seriesCountByMetricName", metrics.collect(), rows);
-            let counts = values.iter().map(|(name, v)| ((*name).to_owned(), v.len() as u64));
-            write_table(json, "labelValueCountByLabelName", counts.collect(), rows);
-            write_table(json, "memoryInBytesByLabelName", bytes.collect(), rows);
-            let pairs = by_pair.iter().map(|((n, v), count)| (format!("{n}={v}"), *count));
-            write_table(json, "seriesCountByLabelValuePair", pairs.collect(), rows);
-            json.raw("}");
-        });
-        Ok(())
-    });
-    Ok(json_response(body.await?))
-}
-
-fn write_table(json: &mut Json, name: &str, mut table: Vec<(String, u64)>, rows: usize) {
-    table.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    table.truncate(rows);
-    json.raw_fmt(format_args!(",\"{name}\":"));
-    json.array(&table, |json, (name, value)| {
-        json.raw(r#"{"name":"#);
-        json.string(name);
-        json.raw_fmt(format_args!(",\"value\":{value}}}"));
-    });
 }

@@ -174,6 +174,8 @@ fn router() -> Router {
     crate::router(ApiState {
         series: Arc::new(query::promql::memory::MemorySeries::new()),
         series_admin: None,
+        targets: None,
+        external_url: String::new(),
         logs: Arc::new(query::logql::memory::MemoryLogs::new()),
         spans: Arc::new(Spans(vec![orphan(), shop()])),
         clock,

@@ -75,16 +75,16 @@ impl SeriesSource for Series {
         Ok(if is_wanted { vec![(labels, vec![exemplar])] } else { Vec::new() })
     }
 
-    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
+    fn metadata(&self) -> Result<Vec<(String, MetricMetadata)>> {
         let metadata = |kind, help: &str, unit: &str| MetricMetadata {
             kind,
             help: help.into(),
             unit: unit.into(),
         };
-        vec![
+        Ok(vec![
             ("http_requests_total".into(), metadata(MetricKind::Counter, "Requests \"seen\".", "")),
             ("latency".into(), metadata(MetricKind::Histogram, "", "s")),
-        ]
+        ])
     }
 }
 
@@ -304,7 +304,9 @@ impl Fixture {
         let engine = alertmanager::Engine::open(engine_options, kv, clock.now_ms()).unwrap();
         let router = api::router(ApiState {
             series,
-            series_admin: None,
+            series_admin: Some(Arc::new(crate::operator::Admin::default())),
+            targets: Some(Arc::new(crate::operator::Targets)),
+            external_url: "http://signalbox".into(),
             logs: Arc::new(logs.clone()),
             spans: Arc::new(NoSpans),
             clock: clock.clone(),

@@ -73,8 +73,8 @@ impl SeriesSource for Stuck {
         Err(self.wait(context))
     }
 
-    fn metadata(&self) -> Vec<(String, MetricMetadata)> {
-        Vec::new()
+    fn metadata(&self) -> Result<Vec<(String, MetricMetadata)>> {
+        Ok(Vec::new())
     }
 }
 
@@ -117,4 +117,9 @@ async fn a_query_that_runs_out_of_time_says_so() {
     fixture.clock.advance(Duration::from_secs(2));
     let response = client.await.unwrap().unwrap();
     assert_eq!(response.status(), 503);
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&bytes),
+        r#"{"status":"error","errorType":"timeout","error":"query timed out in expression evaluation: the query ran longer than its limit of 1s"}"#
+    );
 }

@@ -5,10 +5,14 @@
 
 mod alertmanager;
 mod dashboards;
+mod exchange;
 mod fixture;
 mod limits;
 mod loki;
 mod management;
 mod never_fails;
+mod operator;
 mod prometheus;
+mod prometheus_search;
+mod prometheus_status;
 mod tail;

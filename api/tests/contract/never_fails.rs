@@ -3,10 +3,12 @@
 use axum::body::Body;
 use http::Request;
 use proptest::prelude::*;
+use prost::Message;
+use proto::remote_read::{LabelMatcher, Query, ReadRequest};
 
 use crate::fixture::{Fixture, encode};
 
-const ROUTES: [&str; 34] = [
+const ROUTES: [&str; 62] = [
     "/api/v1/query",
     "/api/v1/query_range",
     "/api/v1/query_exemplars",
@@ -22,6 +24,34 @@ const ROUTES: [&str; 34] = [
     "/api/v1/status/config",
     "/api/v1/status/flags",
     "/api/v1/status/tsdb",
+    "/api/v1/status/tsdb/blocks",
+    "/api/v1/status/walreplay",
+    "/api/v1/parse_query",
+    "/api/v1/search/metric_names",
+    "/api/v1/search/metric_names",
+    "/api/v1/search/label_names",
+    "/api/v1/search/label_values",
+    "/api/v1/read",
+    "/api/v1/read",
+    "/api/v1/features",
+    "/api/v1/openapi.yaml",
+    "/api/v1/targets",
+    "/api/v1/targets/metadata",
+    "/api/v1/scrape_pools",
+    "/api/v1/scrape_pools/config",
+    "/api/v1/alertmanagers",
+    "/api/v1/notifications",
+    "/api/v1/notifications/live",
+    "/api/v1/admin/tsdb/snapshot",
+    "/api/v1/admin/tsdb/delete_series",
+    "/api/v1/admin/tsdb/clean_tombstones",
+    "/federate",
+    "/federate",
+    "/version",
+    "/-/quit",
+    "/-/reload",
+    "/native/v1/metrics/cardinality",
+    "/native/v1/metrics/cardinality/latency",
     "/loki/api/v1/query",
     "/loki/api/v1/query_range",
     "/loki/api/v1/format_query",
@@ -43,7 +73,7 @@ const ROUTES: [&str; 34] = [
     "/alertmanager/api/v2/silence/x",
 ];
 
-const NAMES: [&str; 27] = [
+const NAMES: [&str; 40] = [
     "query",
     "query",
     "query",
@@ -71,10 +101,23 @@ const NAMES: [&str; 27] = [
     "exclude_alerts",
     "limit_per_metric",
     "stats",
+    "search[]",
+    "search[]",
+    "fuzz_threshold",
+    "fuzz_alg",
+    "sort_by",
+    "sort_dir",
+    "include_score",
+    "include_metadata",
+    "label",
+    "batch_size",
+    "match_target",
+    "scrapePool",
+    "state",
 ];
 
 /// Values that are nearly right find more than noise does.
-const VALUES: [&str; 32] = [
+const VALUES: [&str; 40] = [
     "1",
     "0",
     "-1",
@@ -107,6 +150,14 @@ const VALUES: [&str; 32] = [
     "labels",
     "true",
     "sum by (level) (rate({level!=\"\"}[292y]))",
+    "all",
+    "score",
+    "alpha",
+    "dsc",
+    "jarowinkler",
+    "subsequence",
+    "http",
+    "{__name__=~\".+\"}",
 ];
 
 fn value() -> impl Strategy<Value = String> {
@@ -142,10 +193,35 @@ proptest! {
     }
 
     #[test]
+    fn no_remote_read_makes_a_server_error(
+        matchers in proptest::collection::vec((-1_i32..5, "[a-z_]{0,8}", value()), 0..3),
+        times in any::<(i64, i64)>(),
+        kinds in proptest::collection::vec(-1_i32..3, 0..3),
+        noise in proptest::collection::vec(any::<u8>(), 0..4),
+    ) {
+        let matchers = matchers.into_iter().map(|(kind, name, value)| LabelMatcher { r#type: kind, name, value });
+        let query = Query {
+            start_timestamp_ms: times.0,
+            end_timestamp_ms: times.1,
+            matchers: matchers.collect(),
+        };
+        let request = ReadRequest { queries: vec![query; 2], accepted_response_types: kinds };
+        let mut bytes = request.encode_to_vec();
+        bytes.extend(noise);
+        let body = snap::raw::Encoder::new().compress_vec(&bytes).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let status = runtime.block_on(async {
+            let request = Request::post("/api/v1/read").body(Body::from(body)).unwrap();
+            Fixture::new().send(request).await.status
+        });
+        prop_assert!(!status.is_server_error(), "{status}");
+    }
+
+    #[test]
     fn no_body_makes_a_server_error(
         route in proptest::sample::select(&ROUTES[..]),
         body in proptest::collection::vec(any::<u8>(), 0..200),
-        kind in proptest::sample::select(&["application/json", "application/x-www-form-urlencoded"][..]),
+        kind in proptest::sample::select(&["application/json", "application/x-www-form-urlencoded", "application/x-protobuf"][..]),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let status = runtime.block_on(async {

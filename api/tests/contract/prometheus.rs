@@ -95,14 +95,50 @@ async fn range_queries_answer_matrices_also_for_scalars() {
         .await;
     assert_eq!(
         reply.text(),
-        r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"latency","job":"shop"},"histograms":[[1700000000,{"count":"4","sum":"5.5","buckets":[[3,"-0.001","0.001","1"],[0,"0.5","1","1"],[0,"2","4","2"]]}]]}],"stats":{"timings":{"evalTotalTime":0,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0,"execTotalTime":0},"samples":{"totalQueryableSamples":SAMPLES,"peakSamples":SAMPLES}}}}"#
-            .replace("SAMPLES", &samples_of(&reply.text()))
+        r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"__name__":"latency","job":"shop"},"histograms":[[1700000000,{"count":"4","sum":"5.5","buckets":[[3,"-0.001","0.001","1"],[0,"0.5","1","1"],[0,"2","4","2"]]}]]}],"stats":{"timings":{"evalTotalTime":0,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0,"execTotalTime":0},"samples":{"totalQueryableSamplesPerStep":[[1700000000,13]],"totalQueryableSamples":13,"samplesReadPerStep":[[1700000000,13]],"samplesRead":13,"peakSamples":13}}}}"#
     );
 }
 
-fn samples_of(text: &str) -> String {
-    let from = text.split_once("totalQueryableSamples\":").unwrap().1;
-    from.split_once(',').unwrap().0.to_owned()
+/// The `samples` of the statistics of a query.
+async fn samples(fixture: &Fixture, path: &str) -> String {
+    let text = fixture.get(&format!("{BASE}/{path}")).await.text();
+    let begin = text.find("\"samples\":{").unwrap_or_else(|| panic!("{text}"));
+    text[begin..].trim_end_matches('}').to_owned()
+}
+
+#[tokio::test]
+async fn samples_are_counted_by_step_as_prometheus_counts_them() {
+    let fixture = Fixture::new();
+    let range = format!("start={}&end={NOW}&step=15", NOW - 30);
+    // Two series, one sample each at each of three steps.
+    assert_eq!(
+        samples(&fixture, &format!("query_range?query=http_requests_total&{range}&stats=true"))
+            .await,
+        r#""samples":{"totalQueryableSamples":6,"samplesRead":6,"peakSamples":6"#
+    );
+    // Windows of four samples, of which each step reads one new one.
+    assert_eq!(
+        samples(
+            &fixture,
+            &format!("query_range?query=rate(http_requests_total[1m])&{range}&stats=all")
+        )
+        .await,
+        r#""samples":{"totalQueryableSamplesPerStep":[[1699999970,8],[1699999985,8],[1700000000,8]],"totalQueryableSamples":24,"samplesReadPerStep":[[1699999970,8],[1699999985,2],[1700000000,2]],"samplesRead":12,"peakSamples":10"#
+    );
+    // A fixed time is read once.
+    assert_eq!(
+        samples(
+            &fixture,
+            &format!("query_range?query=http_requests_total%20@%20{NOW}&{range}&stats=true")
+        )
+        .await,
+        r#""samples":{"totalQueryableSamples":6,"samplesRead":2,"peakSamples":6"#
+    );
+    let reply = fixture.get(&format!("{BASE}/query?query=1&time=1&stats=yes")).await.text();
+    assert!(
+        reply.ends_with(r#"},"warnings":["value \"yes\" for parameter \"stats\" is deprecated and will be rejected in the next major release, use \"true\" or \"all\""]}"#),
+        "{reply}"
+    );
 }
 
 #[tokio::test]
@@ -114,7 +150,7 @@ async fn bad_requests_have_the_texts_of_prometheus() {
     for (path, message) in [
         (
             "query?query=1&time=x",
-            r#"invalid parameter \"time\": Invalid time value for 'time': cannot parse \"x\" to a valid timestamp"#,
+            r#"invalid parameter \"time\": invalid time value for 'time': cannot parse \"x\" to a valid timestamp"#,
         ),
         ("query?query=1&limit=-1", r#"invalid parameter \"limit\": limit must be non-negative"#),
         (
@@ -145,6 +181,82 @@ async fn bad_requests_have_the_texts_of_prometheus() {
             "query_range?query=up[1m]&start=1&end=2&step=1",
             r#"invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector"#,
         ),
+        (
+            "query?query=1&limit=x",
+            r#"invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"#,
+        ),
+        (
+            "query?query=1&limit=99999999999999999999",
+            r#"invalid parameter \"limit\": strconv.Atoi: parsing \"99999999999999999999\": value out of range"#,
+        ),
+        (
+            "query?query=1&lookback_delta=x",
+            r#"error parsing lookback delta duration: cannot parse \"x\" to a valid duration"#,
+        ),
+        (
+            "query_range?query=1&start=1&end=2&step=1e40",
+            r#"invalid parameter \"step\": cannot parse \"1e40\" to a valid duration. It overflows int64"#,
+        ),
+        // What is wrong is told in Prometheus's order: limit, start, end, step, query.
+        (
+            "query_range?query=(&limit=-1&start=x",
+            r#"invalid parameter \"limit\": limit must be non-negative"#,
+        ),
+        (
+            "query_range?query=(&start=x&end=y",
+            r#"invalid parameter \"start\": cannot parse \"x\" to a valid timestamp"#,
+        ),
+        ("query_exemplars?query=sum(", "1:5: parse error: unclosed left parenthesis"),
+        (
+            "query_exemplars?query=up&start=2&end=1",
+            "end timestamp must not be before start timestamp",
+        ),
+        ("labels?match[]={}", "match[] must contain at least one non-empty matcher"),
+        ("labels?match[]=up[5m]", r#"1:3: parse error: unexpected \"[\""#),
+        (
+            "series?match[]={}",
+            r#"invalid parameter \"match[]\": match[] must contain at least one non-empty matcher"#,
+        ),
+        (
+            "series?match[]=sum(up)&limit=0",
+            r#"invalid parameter \"match[]\": 1:4: parse error: unexpected \"(\""#,
+        ),
+        ("series?limit=x", "no match[] parameter provided"),
+        (
+            "labels?start=x",
+            r#"invalid parameter \"start\": invalid time value for 'start': cannot parse \"x\" to a valid timestamp"#,
+        ),
+        ("metadata?limit=x", "limit must be a number"),
+        ("metadata?limit_per_metric=x", "limit_per_metric must be a number"),
+        (
+            "rules?group_limit=x",
+            r#"invalid parameter \"group_limit\": group_limit needs to be a valid number: strconv.ParseInt: parsing \"x\": invalid syntax"#,
+        ),
+        (
+            "rules?group_limit=0",
+            r#"invalid parameter \"group_limit\": group_limit needs to be greater than 0"#,
+        ),
+        (
+            "rules?group_next_token=x",
+            r#"invalid parameter \"group_next_token\": group_limit needs to be present in order to paginate over the groups"#,
+        ),
+        (
+            "rules?group_limit=1&group_next_token=x",
+            r#"invalid parameter \"group_next_token\": invalid group_next_token 'x'. were rule groups changed?"#,
+        ),
+        (
+            "rules?exclude_alerts=x",
+            r#"invalid parameter \"exclude_alerts\": error converting exclude_alerts: strconv.ParseBool: parsing \"x\": invalid syntax"#,
+        ),
+        ("rules?match[]={}", "match[] must contain at least one non-empty matcher"),
+        ("status/tsdb?limit=0", "limit must be a positive number"),
+        ("status/tsdb?limit=10001", "limit must not exceed 10000"),
+        ("targets/metadata?limit=x", "limit must be a number"),
+        ("scrape_pools/config", "no scrapePool parameter provided"),
+        (
+            "scrape_pools/config?scrapePool=x",
+            r#"error retrieving scrape config: scrape pool \"x\" not found"#,
+        ),
         ("series", "no match[] parameter provided"),
         ("rules?type=x", r#"invalid parameter \"type\": not supported value \"x\""#),
     ] {
@@ -156,6 +268,69 @@ async fn bad_requests_have_the_texts_of_prometheus() {
     let begin =
         r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:"#;
     assert!(text.starts_with(begin) && text.contains("parse error: "), "{text}");
+}
+
+#[tokio::test]
+async fn exemplars_of_what_reads_no_series_are_no_content() {
+    let fixture = Fixture::new();
+    let reply = fixture.get(&format!("{BASE}/query_exemplars?query=1")).await;
+    assert_eq!((reply.status.as_u16(), reply.text().as_str()), (204, ""));
+}
+
+#[tokio::test]
+async fn texts_are_escaped_as_prometheus_escapes_them() {
+    let fixture = Fixture::new();
+    fixture
+        .check(
+            &format!("{BASE}/query?query=%22%3Ca%3E%26%22&time=1"),
+            200,
+            r#"{"status":"success","data":{"resultType":"string","result":[1,"\u003ca\u003e\u0026"]}}"#,
+        )
+        .await;
+    fixture
+        .check(
+            &format!("{BASE}/format_query?query=a%20%3E%201"),
+            200,
+            r#"{"status":"success","data":"a \u003e 1"}"#,
+        )
+        .await;
+    // Labels are not.
+    fixture
+        .check(
+            &format!("{BASE}/query?query={}&time=1", encode(r#"label_replace(vector(1), "a", "<", "", "")"#)),
+            200,
+            r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"<"},"value":[1,"1"]}]}}"#,
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_megabyte_of_query_is_refused_politely() {
+    let fixture = Fixture::new();
+    let long = format!("query={}1", "1%2B".repeat(1 << 18));
+    for path in ["query", "query_exemplars", "format_query", "parse_query"] {
+        let reply = fixture.post_form(&format!("{BASE}/{path}"), &long).await;
+        assert_eq!(reply.status, 400, "{path}");
+        assert!(reply.text().starts_with(r#"{"status":"error","errorType":"bad_data""#), "{path}");
+        assert!(reply.bytes.len() < 4096, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn expressions_are_laid_out_and_taken_apart() {
+    let fixture = Fixture::new();
+    let long = encode(&format!("sum by (job) (rate({}[5m]))", "x".repeat(100)));
+    let reply = fixture.get(&format!("{BASE}/format_query?query={long}")).await.text();
+    assert!(reply.contains(r#""data":"sum by (job) (\n  rate("#), "{reply}");
+    fixture
+        .check(
+            &format!("{BASE}/parse_query?query=1%20%2B%202"),
+            200,
+            r#"{"status":"success","data":{"bool":false,"lhs":{"type":"numberLiteral","val":"1"},"matching":null,"op":"+","rhs":{"type":"numberLiteral","val":"2"},"type":"binaryExpr"}}"#,
+        )
+        .await;
+    let reply = fixture.get(&format!("{BASE}/parse_query?query=sum(")).await;
+    assert_eq!(reply.status, 400);
 }
 
 #[tokio::test]
@@ -211,6 +386,8 @@ async fn names_values_series_and_metadata_are_listed() {
             "metadata?metric=latency",
             r#"{"status":"success","data":{"latency":[{"type":"histogram","unit":"s","help":""}]}}"#,
         ),
+        ("metadata?limit=0", r#"{"status":"success","data":{}}"#),
+        ("metadata?metric=absent", r#"{"status":"success","data":{}}"#),
         (
             "metadata?limit=1",
             r#"{"status":"success","data":{"http_requests_total":[{"type":"counter","unit":"","help":"Requests \"seen\"."}]}}"#,
@@ -240,12 +417,12 @@ async fn exemplars_come_after_the_labels_of_their_series() {
     fixture.check(&probe, 200, r#"{"status":"success","data":[]}"#).await;
 }
 
-const ALERT: &str = r#"{"labels":{"alertname":"Down","job":"shop"},"annotations":{"summary":"shop is down"},"state":"firing","activeAt":"2023-11-14T22:12:20.000Z","value":"5e-01"}"#;
-const RECORDS: &str = r#"{"name":"records","file":"shop.yml","rules":[{"name":"job:up:sum","query":"sum by (job) (up)","labels":{"team":"a"},"health":"err","lastError":"no \"x\"","evaluationTime":0.002,"lastEvaluation":"0001-01-01T00:00:00Z","type":"recording"}],"interval":30,"limit":0,"evaluationTime":0.003,"lastEvaluation":"2023-11-14T22:13:20.000Z"}"#;
+const ALERT: &str = r#"{"labels":{"alertname":"Down","job":"shop"},"annotations":{"summary":"shop is down"},"state":"firing","activeAt":"2023-11-14T22:12:20Z","value":"5e-01"}"#;
+const RECORDS: &str = r#"{"name":"records","file":"shop.yml","rules":[{"name":"job:up:sum","query":"sum by (job) (up)","labels":{"team":"a"},"health":"err","lastError":"no \"x\"","evaluationTime":0.002,"lastEvaluation":"0001-01-01T00:00:00Z","type":"recording"}],"interval":30,"limit":0,"evaluationTime":0.003,"lastEvaluation":"2023-11-14T22:13:20Z"}"#;
 
 fn alerts_group(alerts: &str) -> String {
     format!(
-        r#"{{"name":"alerts","file":"shop.yml","rules":[{{"state":"firing","name":"Down","query":"up == 0","duration":90,"keepFiringFor":0,"labels":{{}},"annotations":{{"summary":"{{{{ $labels.job }}}} is down"}},"alerts":[{alerts}],"health":"ok","evaluationTime":0.002,"lastEvaluation":"2023-11-14T22:13:20.000Z","type":"alerting"}}],"interval":30,"limit":0,"evaluationTime":0.003,"lastEvaluation":"2023-11-14T22:13:20.000Z"}}"#
+        r#"{{"name":"alerts","file":"shop.yml","rules":[{{"state":"firing","name":"Down","query":"up == 0","duration":90,"keepFiringFor":0,"labels":{{}},"annotations":{{"summary":"{{{{ $labels.job }}}} is down"}},"alerts":[{alerts}],"health":"ok","evaluationTime":0.002,"lastEvaluation":"2023-11-14T22:13:20Z","type":"alerting"}}],"interval":30,"limit":0,"evaluationTime":0.003,"lastEvaluation":"2023-11-14T22:13:20Z"}}"#
     )
 }
 
@@ -302,13 +479,6 @@ async fn status_pages_and_the_formatter_answer() {
             &format!("{BASE}/status/config"),
             200,
             r#"{"status":"success","data":{"yaml":"data: ./data\n"}}"#,
-        )
-        .await;
-    fixture
-        .check(
-            &format!("{BASE}/status/tsdb?limit=1"),
-            200,
-            r#"{"status":"success","data":{"headStats":{"numSeries":4,"numLabelPairs":8,"chunkCount":0,"minTime":1699992800000,"maxTime":1700000000000},"seriesCountByMetricName":[{"name":"http_requests_total","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":3}],"memoryInBytesByLabelName":[{"name":"__name__","value":34}],"seriesCountByLabelValuePair":[{"name":"job=shop","value":3}]}}"#,
         )
         .await;
     for path in ["status/flags", "status/runtimeinfo"] {

@@ -7,6 +7,8 @@
 //! Slots of removed series are used again when [`Catalogue::free_slots`] says so. Removing leaves
 //! holes in the flat vectors; [`Catalogue::compact`] closes them.
 
+mod count;
+
 use std::sync::OnceLock;
 
 use hashbrown::HashTable;

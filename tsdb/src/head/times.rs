@@ -74,6 +74,11 @@ impl TimeTree {
         times
     }
 
+    /// Whether it has no time.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nodes.len() <= 1
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>()
     }
