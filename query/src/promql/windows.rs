@@ -174,6 +174,10 @@ struct Remarks<'a> {
     metric: &'a str,
 }
 
+/// Functions to which start times tell of resets.
+const NEED_STARTS: [&str; 7] =
+    ["rate", "increase", "delta", "irate", "idelta", "resets", "changes"];
+
 type RangeFunction = fn(&Window<'_>, [f64; 2], &mut Remarks<'_>) -> Cell;
 
 /// A function of range vectors, ready to be applied to one series after the other.
@@ -223,21 +227,18 @@ pub(super) fn call(
     let plans = counters::Function::of(name).filter(|_| extension.is_none()).map(Plans::new);
     let mut call = RangeCall { name, function, parameters, extension, plans, span, grid };
     let mut is_checked = name != "double_exponential_smoothing";
-    evaluator.each_window(
-        matrix,
-        grid,
-        rollups::summary_of(name),
-        &mut |evaluator, shape, series| {
-            if !is_checked {
-                check_smoothing(&call.parameters)?;
-                is_checked = true;
-            }
-            match call.apply(evaluator, shape, series)? {
-                Some(column) => sink(evaluator, column),
-                None => Ok(()),
-            }
-        },
-    )
+    let starts = extension.is_some() || NEED_STARTS.contains(&name);
+    let wanted = (rollups::summary_of(name), starts);
+    evaluator.each_window(matrix, grid, wanted, &mut |evaluator, shape, series| {
+        if !is_checked {
+            check_smoothing(&call.parameters)?;
+            is_checked = true;
+        }
+        match call.apply(evaluator, shape, series)? {
+            Some(column) => sink(evaluator, column),
+            None => Ok(()),
+        }
+    })
 }
 
 impl RangeCall<'_> {
@@ -384,7 +385,7 @@ fn absent_over_time(
     grid: &Grid,
 ) -> Result<Column, EvalError> {
     let mut values = vec![1.0; grid.count];
-    evaluator.each_window(matrix, grid, None, &mut |evaluator, shape, series| {
+    evaluator.each_window(matrix, grid, (None, false), &mut |evaluator, shape, series| {
         let present = |_: usize, _: &Window<'_>| Cell::Float(1.0);
         let (present, _) = over_windows(&series, shape, grid, evaluator.context, present)?;
         for (value, present) in values.iter_mut().zip(present) {

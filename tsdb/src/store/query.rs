@@ -337,7 +337,7 @@ impl SeriesSource for Tsdb {
                 return Some(Err(error));
             }
             let mut out = bare(id, labels);
-            if starts {
+            if starts && !columns.starts.is_empty() {
                 out.starts_ms = expand_starts(&columns.starts, columns.values.len());
             }
             if starts && columns.histograms.iter().any(|sample| sample.start != NO_START) {

@@ -31,7 +31,7 @@ impl Evaluator<'_> {
         selector: &Selector,
         grid: &Grid,
         (before_ms, after_ms): (i64, i64),
-        rollup: Option<RollupRequest>,
+        (rollup, starts): (Option<RollupRequest>, bool),
         each: &mut dyn FnMut(&mut Self, SeriesColumns) -> Result<()>,
     ) -> Result<()> {
         let fixed = self.resolve_at(selector.at);
@@ -44,7 +44,7 @@ impl Evaluator<'_> {
         let request = SeriesRequest {
             matchers: selector.all_matchers(),
             range,
-            columns: SeriesColumnsWanted { samples: true, starts: true },
+            columns: SeriesColumnsWanted { samples: true, starts },
             limit: None,
             step_ms: if grid.count > 1 { grid.step } else { 0 },
             rollup,
@@ -68,7 +68,7 @@ impl Evaluator<'_> {
         reach_ms: (i64, i64),
     ) -> Result<Vec<SeriesColumns>> {
         let mut series = Vec::new();
-        self.select_each(selector, grid, reach_ms, None, &mut |evaluator, columns| {
+        self.select_each(selector, grid, reach_ms, (None, true), &mut |evaluator, columns| {
             let samples = columns.values.len() + columns.histograms.len();
             evaluator.context.hold(samples as u64 * 16)?;
             series.push(columns);
@@ -95,7 +95,8 @@ impl Evaluator<'_> {
             .then(|| windows::rollups::request_current(first, grid.step, lookback))
             .flatten();
         let before = rollup.map_or(lookback, |rollup| rollup.resolution_ms);
-        self.select_each(selector, grid, (before, 0), rollup, &mut |evaluator, series| {
+        let columns = (rollup, wanted == Wanted::StartTimes);
+        self.select_each(selector, grid, (before, 0), columns, &mut |evaluator, series| {
             evaluator.charge_grid(grid)?;
             let (values, histograms) = match &series.rollup {
                 Some(rollup) => {
@@ -112,16 +113,17 @@ impl Evaluator<'_> {
     }
 
     /// The series of a range selector or subquery, with what their windows look like for all steps
-    /// of `grid`; one after the other, in no order.
+    /// of `grid`; one after the other, in no order. A rollup may answer if there is a summary for it;
+    /// start times are read only if they are wanted.
     pub(in crate::promql) fn each_window(
         &mut self,
         expr: &Expr,
         grid: &Grid,
-        summary: Option<Summary>,
+        (summary, starts): (Option<Summary>, bool),
         each: &mut dyn FnMut(&mut Self, &Shape, Samples) -> Result<()>,
     ) -> Result<()> {
         match &expr.unwrap_parens().kind {
-            ExprKind::Range(range) => self.range_windows(range, grid, summary, each),
+            ExprKind::Range(range) => self.range_windows(range, grid, (summary, starts), each),
             ExprKind::Subquery(subquery) => self.subquery_windows(subquery, grid, each),
             _ => Err(EvalError::NotSupported { what: format!("{expr} as a range vector") }),
         }
@@ -131,7 +133,7 @@ impl Evaluator<'_> {
         &mut self,
         range: &RangeSelector,
         grid: &Grid,
-        summary: Option<Summary>,
+        (summary, starts): (Option<Summary>, bool),
         each: &mut dyn FnMut(&mut Self, &Shape, Samples) -> Result<()>,
     ) -> Result<()> {
         let fixed = self.resolve_at(range.selector.at);
@@ -145,7 +147,8 @@ impl Evaluator<'_> {
         let reach = (range.range_ms.saturating_add(before_ms), after_ms);
         let (range_ms, offset_ms) = (range.range_ms, range.selector.offset_ms);
         let shape = Shape { range_ms, offset_ms, fixed, before_ms, after_ms };
-        self.select_each(&range.selector, grid, reach, rollup, &mut |evaluator, series| {
+        let columns = (rollup, starts);
+        self.select_each(&range.selector, grid, reach, columns, &mut |evaluator, series| {
             each(evaluator, &shape, Samples::from_stored(series))
         })
     }
@@ -182,7 +185,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<MatrixSeries>> {
         let extension = extended::of(expr);
         let mut matrix = Vec::new();
-        self.each_window(expr, grid, None, &mut |evaluator, shape, mut series| {
+        self.each_window(expr, grid, (None, false), &mut |evaluator, shape, mut series| {
             let (start, end) = shape.bounds(grid.start);
             if let Some(extension) = extension {
                 extended::extend_samples(&mut series, (start, end), extension)?;
