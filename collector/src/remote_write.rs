@@ -21,7 +21,7 @@ mod mapping;
 pub(crate) mod telemetry;
 
 use axum::body::Bytes;
-use model::write::WriteOutcome;
+use model::write::{WriteOutcome, append_resolved};
 use model::{Commit, ErrorKind};
 
 use crate::otlp::receiver::{Receiver, Reservation, off_loop};
@@ -112,13 +112,7 @@ impl Receiver {
             let limit = self.limits.remote_write_bytes_max;
             let decoded = unpack(&wire, limit, &mut reservation)?;
             self.telemetry.remote_write.bytes(version, wire.len(), decoded.len());
-            let (mut outcome, mut commit) = self.append_remote_write(version, &decoded)?;
-            // Retention dropped a series between its lookup and its sample: look all of them up
-            // anew. Samples that were taken the first time are replaced by themselves.
-            if outcome.refused.iter().any(|refusal| refusal.reason == "unknown_series") {
-                (outcome, commit) = self.append_remote_write(version, &decoded)?;
-            }
-            Ok::<_, Rejection>((outcome, commit))
+            append_resolved(|| self.append_remote_write(version, &decoded))
         })?;
         commit.await.map_err(|e| self.store_error(&e))?;
         Ok(outcome)

@@ -24,6 +24,7 @@ mod ingest;
 mod md5;
 mod pool;
 mod relabel;
+mod resolve;
 mod status;
 mod target;
 mod telemetry;

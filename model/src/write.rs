@@ -69,6 +69,23 @@ impl WriteOutcome {
     }
 }
 
+/// The reason of samples whose series' id is void, see [`SeriesSink::append`].
+pub const UNKNOWN_SERIES: &str = "unknown_series";
+
+/// Appends by `attempt`, and once more if the sink said that ids of the batch are void: a store that
+/// has loaded, or has let series go that nobody wrote, gives others. The second attempt must ask for
+/// all ids anew; samples that were taken the first time are replaced by themselves. Answers what the
+/// last attempt did. Every writer of series appends through this.
+pub fn append_resolved<T, E>(
+    mut attempt: impl FnMut() -> std::result::Result<(WriteOutcome, T), E>,
+) -> std::result::Result<(WriteOutcome, T), E> {
+    let (outcome, more) = attempt()?;
+    if outcome.refused.iter().any(|refusal| refusal.reason == UNKNOWN_SERIES) {
+        return attempt();
+    }
+    Ok((outcome, more))
+}
+
 /// One float sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FloatPoint {
@@ -165,7 +182,7 @@ pub trait SeriesSink: Send + Sync {
 
     /// Appends samples in any order of time. A sample at the time of an older one of its series
     /// replaces it. Refuses single items by reason (`too_old`, `too_far_in_future`,
-    /// `unknown_series`), and the whole batch with `Unavailable` or `Exhausted` when it can take
+    /// [`UNKNOWN_SERIES`]), and the whole batch with `Unavailable` or `Exhausted` when it can take
     /// nothing now.
     fn append(&self, batch: &SeriesBatch) -> Result<(WriteOutcome, Commit)>;
 }

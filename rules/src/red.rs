@@ -5,20 +5,21 @@
 //! these names and label values.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as MapEntry;
 use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use model::sample::{Exemplar, MetricKind, MetricMetadata, SeriesId, stale_nan};
 use model::span::{SpanKind, StatusCode};
-use model::write::{FloatPoint, SeriesBatch, SpanBatch, SpanObserver, SpanRow};
-use model::{Clock, ErrorKind, Labels, SeriesSink, SpanId, TimestampMs, TraceId};
+use model::write::{
+    FloatPoint, SeriesBatch, SpanBatch, SpanObserver, SpanRow, WriteOutcome, append_resolved,
+};
+use model::{Clock, Commit, ErrorKind, Labels, SeriesSink, SpanId, TimestampMs, TraceId};
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 /// Spans that ended.
 pub const CALLS: &str = "traces_spanmetrics_calls_total";
@@ -101,6 +102,7 @@ struct Entry {
 #[derive(Default)]
 struct Shard(FxHashMap<u64, Vec<Entry>>);
 
+#[derive(Clone, Copy)]
 struct SeriesIds {
     calls: SeriesId,
     buckets: [SeriesId; BOUNDS + 1],
@@ -109,17 +111,40 @@ struct SeriesIds {
 }
 
 impl SeriesIds {
-    fn all(&self) -> impl Iterator<Item = SeriesId> {
+    fn all(self) -> impl Iterator<Item = SeriesId> {
         self.buckets.into_iter().chain([self.calls, self.sum, self.count])
     }
 }
 
 #[derive(Default)]
 struct FlushState {
+    /// The sink's generation of ids.
     generation: Option<u64>,
+    /// By number of the entry.
     ids: HashMap<u64, SeriesIds>,
-    /// Series to be ended, until an append took them.
-    ended: Vec<SeriesId>,
+    /// Numbers of entries that have series.
+    written: FxHashSet<u64>,
+    /// Entries whose series are to be ended, until an append took that.
+    ended: Vec<Entry>,
+}
+
+impl FlushState {
+    /// The series of an entry; none if the store has no room for more: those that it has must go on.
+    fn ids_of(&mut self, sink: &dyn SeriesSink, entry: &Entry) -> model::Result<Option<SeriesIds>> {
+        if let Some(known) = self.ids.get(&entry.number) {
+            return Ok(Some(*known));
+        }
+        match series_ids(sink, &entry.key) {
+            Ok(ids) => {
+                self.ids.insert(entry.number, ids);
+                Ok(Some(ids))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Exhausted | ErrorKind::BadRequest) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Counts spans; see the module.
@@ -245,61 +270,76 @@ impl RedMetrics {
     /// number of samples. After an error everything is written by the next flush.
     pub fn flush(&self, now: TimestampMs, sink: &dyn SeriesSink) -> model::Result<usize> {
         let mut flush = self.flush.lock();
+        let flush = &mut *flush;
+        let (live, idle) = self.collect(now);
+        for entry in idle {
+            if flush.written.remove(&entry.number) {
+                flush.ended.push(entry);
+            }
+        }
+        let (_, (samples, commit)) = append_resolved(|| {
+            let batch = self.batch(flush, &live, now, sink)?;
+            if batch.points.is_empty() {
+                return Ok((WriteOutcome::default(), (0, Commit::done())));
+            }
+            let (outcome, commit) = sink.append(&batch)?;
+            Ok::<_, model::Error>((outcome, (batch.points.len(), commit)))
+        })?;
+        commit.wait()?;
+        for entry in flush.ended.drain(..) {
+            flush.ids.remove(&entry.number);
+        }
+        Ok(samples)
+    }
+
+    fn batch(
+        &self,
+        flush: &mut FlushState,
+        live: &[Entry],
+        now: TimestampMs,
+        sink: &dyn SeriesSink,
+    ) -> model::Result<SeriesBatch> {
         if flush.generation != Some(sink.generation()) {
             flush.ids.clear();
-            flush.ended.clear();
             flush.generation = Some(sink.generation());
             describe(sink);
         }
-        let (live, idle) = self.collect(now);
-        for number in idle {
-            let ids = flush.ids.remove(&number);
-            flush.ended.extend(ids.iter().flat_map(SeriesIds::all));
-        }
         let mut batch = SeriesBatch::default();
-        for entry in &live {
-            let ids = match flush.ids.entry(entry.number) {
-                MapEntry::Occupied(known) => known.into_mut(),
-                MapEntry::Vacant(new) => match series_ids(sink, &entry.key) {
-                    Ok(ids) => new.insert(ids),
-                    // The store has no room for more series: those that it has must go on.
-                    Err(error)
-                        if matches!(error.kind(), ErrorKind::Exhausted | ErrorKind::BadRequest) =>
-                    {
-                        self.unwritten.inc();
-                        continue;
-                    }
-                    Err(error) => return Err(error),
-                },
-            };
-            add_samples(&mut batch, entry, ids, now);
+        for entry in live {
+            match flush.ids_of(sink, entry)? {
+                Some(ids) => {
+                    flush.written.insert(entry.number);
+                    add_samples(&mut batch, entry, &ids, now);
+                }
+                None => {
+                    self.unwritten.inc();
+                }
+            }
         }
-        let ended = flush.ended.iter().map(|series| FloatPoint {
-            series: *series,
+        let ended = std::mem::take(&mut flush.ended);
+        let all = ended.iter().map(|entry| flush.ids_of(sink, entry));
+        let all: model::Result<Vec<Option<SeriesIds>>> = all.collect();
+        flush.ended = ended;
+        let ends = all?.into_iter().flatten().flat_map(SeriesIds::all);
+        batch.points.extend(ends.map(|series| FloatPoint {
+            series,
             at: now,
             start: TimestampMs(0),
             value: stale_nan(),
-        });
-        batch.points.extend(ended);
-        if batch.points.is_empty() {
-            return Ok(0);
-        }
-        let (_, commit) = sink.append(&batch)?;
-        commit.wait()?;
-        flush.ended.clear();
-        Ok(batch.points.len())
+        }));
+        Ok(batch)
     }
 
     /// Copies what is live and removes what is idle, one shard at a time, so that the sink is never
     /// asked under a lock that spans wait for.
-    fn collect(&self, now: TimestampMs) -> (Vec<Entry>, Vec<u64>) {
+    fn collect(&self, now: TimestampMs) -> (Vec<Entry>, Vec<Entry>) {
         let (mut live, mut idle) = (Vec::new(), Vec::new());
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.0.retain(|_, slot| {
                 slot.retain_mut(|entry| {
                     if now.0 - entry.last_seen.0 >= self.config.idle_ms {
-                        idle.push(entry.number);
+                        idle.push(entry.clone());
                         return false;
                     }
                     live.push(entry.clone());

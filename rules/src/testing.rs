@@ -1,10 +1,10 @@
 //! A sink and a query for tests.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use model::sample::{Exemplar, MetricMetadata, SeriesId, is_stale};
-use model::write::{SeriesBatch, WriteOutcome};
+use model::write::{SeriesBatch, UNKNOWN_SERIES, WriteOutcome};
 use model::{Commit, Labels, SeriesSink, TimestampMs};
 use parking_lot::Mutex;
 
@@ -15,6 +15,9 @@ use crate::manager::RuleQuery;
 pub(crate) struct MemorySink {
     inner: Mutex<Inner>,
     pub(crate) is_broken: AtomicBool,
+    /// Gives all series other ids at the next append, as a store does that has loaded.
+    pub(crate) forgets: AtomicBool,
+    generation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -61,7 +64,7 @@ impl SeriesSink for MemorySink {
     }
 
     fn generation(&self) -> u64 {
-        1
+        self.generation.load(Ordering::SeqCst)
     }
 
     fn accepted_times(&self) -> model::read::RangeMs {
@@ -75,6 +78,13 @@ impl SeriesSink for MemorySink {
             return Err(model::Error::unavailable("the disk is full"));
         }
         let mut inner = self.inner.lock();
+        if self.forgets.swap(false, Ordering::SeqCst) {
+            self.generation.fetch_add(1, Ordering::SeqCst);
+            inner.series = vec![Labels::from_pairs([("__name__", "another")])];
+            let mut outcome = WriteOutcome::default();
+            outcome.refuse(UNKNOWN_SERIES, || "a series is gone".to_owned());
+            return Ok((outcome, Commit::done()));
+        }
         for point in &batch.points {
             let labels = inner.series[point.series.0 as usize].clone();
             inner.points.push((labels, point.at, point.value));

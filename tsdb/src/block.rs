@@ -20,6 +20,7 @@
 
 mod chunks;
 mod columns;
+mod count;
 mod dictionary;
 mod exemplars;
 mod fields;

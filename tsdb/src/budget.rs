@@ -6,6 +6,10 @@
 //! gauges the sum of what each is. To know that, the last value of each folded series is kept, about
 //! sixty bytes each, which has a bound too.
 //!
+//! While a start loads, nobody knows how many series there are. What comes then is kept, since its
+//! samples are acknowledged under their own labels. What of it is over a budget is counted when all
+//! is there, and told; it goes when it is no longer written.
+//!
 //! After a restart the last values are not known: a folded counter counts on from its first sample
 //! after the restart (from its start, if it began later), a folded gauge from when it is told again.
 
@@ -18,6 +22,9 @@ use model::sample::{SeriesId, is_stale};
 use model::write::{FloatPoint, NO_START};
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_128;
+
+use crate::head::catalogue::Catalogue;
+use crate::options::Options;
 
 /// The value of a folded label (as Tempo's metrics generator calls it).
 pub(crate) const OVERFLOW: &str = "__cardinality_overflow__";
@@ -44,6 +51,22 @@ struct Rule {
     folded_series: u64,
     /// Series that the folding itself has made.
     targets: u64,
+    /// Series over the budget that were not folded.
+    kept_series: u64,
+}
+
+impl Rule {
+    fn new(budget: &'static str, since: i64) -> Self {
+        Rule {
+            budget,
+            labels: Vec::new(),
+            values: 0,
+            since,
+            folded_series: 0,
+            targets: 0,
+            kept_series: 0,
+        }
+    }
 }
 
 /// A series that was folded into another.
@@ -111,14 +134,7 @@ impl Folds {
         now: i64,
         hottest: impl Fn(&[String]) -> Option<(String, u64)>,
     ) -> Option<Vec<String>> {
-        let rule = self.rules.entry(metric.to_owned()).or_insert_with(|| Rule {
-            budget,
-            labels: Vec::new(),
-            values: 0,
-            since: now,
-            folded_series: 0,
-            targets: 0,
-        });
+        let rule = self.rules.entry(metric.to_owned()).or_insert_with(|| Rule::new(budget, now));
         let takes_more =
             rule.labels.is_empty() || rule.targets > TARGETS_MAX * rule.labels.len() as u64;
         if takes_more && let Some((label, values)) = hottest(&rule.labels) {
@@ -148,8 +164,7 @@ impl Folds {
         let number = self.members.len() as u32;
         self.members.push(Member { target, last: 0.0, has_last: false });
         self.member_numbers.insert(hash(labels), number);
-        let metric = labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, v)| v);
-        if let Some(rule) = self.rules.get_mut(metric) {
+        if let Some(rule) = self.rules.get_mut(metric_of(labels)) {
             rule.folded_series += 1;
             rule.targets += u64::from(is_new_target);
         }
@@ -212,6 +227,12 @@ impl Folds {
         self.targets.clear();
     }
 
+    /// Notes series of a metric that are over a budget and not folded.
+    pub(crate) fn note_kept(&mut self, metric: &str, budget: &'static str, count: u64, now: i64) {
+        let rule = self.rules.entry(metric.to_owned()).or_insert_with(|| Rule::new(budget, now));
+        rule.kept_series += count;
+    }
+
     pub(crate) fn overflows(&self) -> Vec<Overflow> {
         let overflow = |(metric, rule): (&String, &Rule)| Overflow {
             budget: rule.budget,
@@ -220,9 +241,42 @@ impl Folds {
             values: rule.values,
             since: TimestampMs(rule.since),
             folded_series: rule.folded_series,
+            kept_series: rule.kept_series,
         };
         self.rules.iter().map(overflow).collect()
     }
+}
+
+/// The budget that one more series of these labels would go over.
+pub(crate) fn reached(
+    options: &Options,
+    catalogue: &Catalogue,
+    labels: &[(&str, &str)],
+) -> Option<&'static str> {
+    let Options { series_max, series_per_metric_max, values_per_label_max, .. } = *options;
+    // Nothing can have more than there is.
+    let least = [series_max, series_per_metric_max, values_per_label_max];
+    if least.iter().all(|budget| *budget == 0 || catalogue.len() < *budget) {
+        return None;
+    }
+    if catalogue.len() >= series_max {
+        return Some("total");
+    }
+    let of_metric = catalogue.series_with(METRIC_NAME, metric_of(labels));
+    if series_per_metric_max > 0 && of_metric >= series_per_metric_max as u64 {
+        return Some("metric");
+    }
+    let is_over = |(name, value): &(&str, &str)| {
+        !is_structural(name)
+            && catalogue.value_count(name) as usize >= values_per_label_max
+            && catalogue.series_with(name, value) == 0
+    };
+    (values_per_label_max > 0 && labels.iter().any(is_over)).then_some("label")
+}
+
+/// The name of the metric.
+pub(crate) fn metric_of<'a>(labels: &[(&str, &'a str)]) -> &'a str {
+    labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, metric)| metric)
 }
 
 fn hash(labels: &[(&str, &str)]) -> u128 {

@@ -161,6 +161,37 @@ pub(crate) fn join(mut parts: Vec<Columns>, pool: &mut TimesPool) -> Columns {
     joined
 }
 
+/// Columns of at most so many samples of each kind, in order of time.
+pub(crate) fn pieces(columns: Columns, samples_max: usize) -> Vec<Columns> {
+    let Columns { times, values, starts, histograms, exemplars } = &columns;
+    let samples_max = samples_max.max(1);
+    let count = values.len().max(histograms.len()).max(exemplars.len());
+    if count <= samples_max {
+        return vec![columns];
+    }
+    let part = |from: usize, length: usize| {
+        let from = from.min(length);
+        from..length.min(from.saturating_add(samples_max))
+    };
+    let piece = |from: usize| {
+        let floats = part(from, values.len());
+        let mut runs = Runs::default();
+        let before = starts.iter().rev().find(|run| run.first as usize <= floats.start);
+        let inside = starts.iter().filter(|run| floats.contains(&(run.first as usize)));
+        for run in before.into_iter().chain(inside).filter(|_| !floats.is_empty()) {
+            runs.add((run.first as usize).saturating_sub(floats.start), run.start);
+        }
+        Columns {
+            times: Arc::new(times[floats.clone()].to_vec()),
+            values: values[floats].to_vec(),
+            starts: runs.done(),
+            histograms: histograms[part(from, histograms.len())].to_vec(),
+            exemplars: exemplars[part(from, exemplars.len())].to_vec(),
+        }
+    };
+    (0..count).step_by(samples_max).map(piece).collect()
+}
+
 fn canonical(runs: &[StartRun], count: usize) -> Vec<StartRun> {
     let mut canonical = Runs::default();
     canonical.add_all(0, count, runs);

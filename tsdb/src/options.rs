@@ -43,8 +43,8 @@ pub struct Options {
     pub checkpoint_ms: i64,
     /// The head is written down when the journal has grown by this much.
     pub checkpoint_journal_bytes: u64,
-    /// Samples of one series in one merged block at most, since a merge holds them in memory; blocks
-    /// with more together stay apart.
+    /// Samples of one series in one block at most, since a merge holds them in memory: blocks with
+    /// more together stay apart, and a window with more is sealed as several blocks.
     pub merged_samples_max: usize,
     /// How long a deletion can be taken back, in milliseconds.
     pub undo_ms: i64,

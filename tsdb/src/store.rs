@@ -1,6 +1,8 @@
 //! The store: head, journal, checkpoint and blocks behind the traits of `model`.
 
 mod admin;
+mod cardinality;
+mod deletion;
 mod folding;
 mod labels;
 mod load;
@@ -8,8 +10,11 @@ mod maintain;
 mod merge;
 mod query;
 mod replay;
+mod retention;
 mod rollups;
 mod seal;
+mod snapshot;
+mod stats;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use disk::files::create_folders;
 use disk::journal::CorruptRecord;
 use disk::{Journal, PageCache};
-use model::labels::{Labels, METRIC_NAME};
+use model::labels::Labels;
 use model::read::RangeMs;
 use model::sample::{MetricMetadata, SeriesId};
 use model::write::{SeriesBatch, WriteOutcome};
@@ -26,7 +31,7 @@ use model::{Clock, Commit, SeriesSink, TimestampMs};
 use parking_lot::{Mutex, RwLock};
 
 use crate::block::fingerprint;
-use crate::budget::{self, Folds};
+use crate::budget::{self, Folds, metric_of};
 use crate::delete::Mask;
 use crate::error::{Error, Result};
 use crate::head::Head;
@@ -36,7 +41,7 @@ use crate::record::{self, NewSeries};
 use crate::view::{OpenBlock, View};
 
 use load::{Loading, Waiting};
-pub use maintain::Stats;
+pub use stats::Stats;
 
 /// The journal's folder in the store's.
 pub(crate) const JOURNAL_FOLDER: &str = "journal";
@@ -129,6 +134,7 @@ impl Tsdb {
         create_folders(dir).map_err(Error::io("create", dir))?;
         let manifest = Manifest::open(dir, &*options.journal.files)?;
         manifest::remove_strays(dir, &manifest)?;
+        snapshot::remove_unfinished(dir)?;
         // Sequences must go on even if the journal is gone.
         let segment_min = record::start_of(manifest.next_sequence) + 1;
         let (journal, earlier) =
@@ -401,10 +407,6 @@ impl SeriesSink for Tsdb {
     }
 }
 
-fn metric_of<'a>(labels: &[(&str, &'a str)]) -> &'a str {
-    labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, metric)| metric)
-}
-
 /// Labels without a metric name are nobody's.
 fn check_metric(labels: &[(&str, &str)]) -> Result<()> {
     if !metric_of(labels).is_empty() {
@@ -431,7 +433,7 @@ impl Tsdb {
         if live.head.catalogue.is_full(labels) {
             return Err(Error::SeriesLimit { limit: live.head.catalogue.len() });
         }
-        match self.budget_reached(live, labels) {
+        match budget::reached(&self.options, &live.head.catalogue, labels) {
             None => Ok(live.create(hash, labels)),
             // Which label is hot can only be told when all series are there.
             Some(_) if live.waiting.is_some() => Err(Error::Loading),

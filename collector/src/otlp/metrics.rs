@@ -360,13 +360,37 @@ impl<'m> Mapper<'m> {
         name: &str,
         extra: Option<(&str, &str)>,
     ) -> Mapped<SeriesId> {
-        let own = labels.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let own = own.filter(|(name, value)| {
-            !value.is_empty() && extra.is_none_or(|(extra, _)| extra != *name)
-        });
-        let mut pairs: Vec<(&str, &str)> = own.chain(extra).chain([(METRIC_NAME, name)]).collect();
-        pairs.sort_unstable();
-        match self.door.sink.series_of(&pairs) {
+        let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(labels.0.len() + 2);
+        add_labels(&mut pairs, labels, name, extra);
+        self.judge(self.door.sink.series_of(&pairs))
+    }
+
+    /// The series of one point, each by its name and one more label, into `self.ids`. They are looked
+    /// up together, which costs the store one lock for all that are new.
+    fn series_of_point(
+        &mut self,
+        labels: &Draft,
+        series: &[(&str, Option<(&str, &str)>)],
+    ) -> Mapped<()> {
+        let mut pairs: Vec<(&str, &str)> = Vec::with_capacity(series.len() * (labels.0.len() + 2));
+        let mut ends = Vec::with_capacity(series.len());
+        for (name, extra) in series {
+            add_labels(&mut pairs, labels, name, *extra);
+            ends.push(pairs.len());
+        }
+        let mut found = Vec::with_capacity(series.len());
+        self.door.sink.series_of_each(&pairs, &ends, &mut found);
+        self.ids.clear();
+        for found in found {
+            let series = kept!(self.judge(found)?);
+            self.ids.push(series);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether the point is refused whose series the store does not give, or the whole request.
+    fn judge(&self, found: model::Result<SeriesId>) -> Mapped<SeriesId> {
+        match found {
             Ok(series) => Ok(Ok(series)),
             Err(error) => match error.kind() {
                 ErrorKind::Exhausted => Ok(Err(("series_limit", error.to_string()))),
@@ -408,6 +432,21 @@ impl<'m> Mapper<'m> {
         }
         Ok(())
     }
+}
+
+/// Adds the sorted labels of a series: those of its point, its name and one more.
+fn add_labels<'l>(
+    pairs: &mut Vec<(&'l str, &'l str)>,
+    labels: &'l Draft,
+    name: &'l str,
+    extra: Option<(&'l str, &'l str)>,
+) {
+    let own = labels.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let own = own
+        .filter(|(name, value)| !value.is_empty() && extra.is_none_or(|(extra, _)| extra != *name));
+    let start = pairs.len();
+    pairs.extend(own.chain(extra).chain([(METRIC_NAME, name)]));
+    pairs[start..].sort_unstable();
 }
 
 impl Metric<'_, '_> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use model::write::{SpanObserver, WriteOutcome};
+use model::write::{SpanObserver, WriteOutcome, append_resolved};
 use model::{Clock, Commit, ErrorKind, LogSink, SeriesSink, SpanSink};
 use proto::Signal;
 use proto::otlp::{LogsRef, MetricsRef, TracesRef};
@@ -192,12 +192,7 @@ impl Receiver {
 
     async fn export_metrics(&self, bytes: &[u8]) -> Result<Exported, Rejection> {
         let (exported, commit) = off_loop(bytes.len(), || {
-            let (mut exported, mut stored, mut commit) = self.append_metrics(bytes)?;
-            // Retention dropped a series between its lookup and its sample: look all of them up
-            // anew. Samples that were taken the first time are replaced by themselves.
-            if stored.refused.iter().any(|refusal| refusal.reason == "unknown_series") {
-                (exported, stored, commit) = self.append_metrics(bytes)?;
-            }
+            let (stored, (mut exported, commit)) = append_resolved(|| self.append_metrics(bytes))?;
             // Accepted counts data points, the store counts samples; what it refuses beyond the
             // times that were asked for is rare and counted by sample.
             let outcome = &mut exported.outcome;
@@ -209,7 +204,10 @@ impl Receiver {
         Ok(exported)
     }
 
-    fn append_metrics(&self, bytes: &[u8]) -> Result<(Exported, WriteOutcome, Commit), Rejection> {
+    fn append_metrics(
+        &self,
+        bytes: &[u8],
+    ) -> Result<(WriteOutcome, (Exported, Commit)), Rejection> {
         let mut mapper = metrics::Mapper::new(metrics::Door {
             sink: &*self.sinks.series,
             cache: &self.series,
@@ -222,7 +220,7 @@ impl Receiver {
         let (batch, outcome, warnings) = mapper.finish();
         let (stored, commit) =
             self.sinks.series.append(&batch).map_err(|e| self.store_error(&e))?;
-        Ok((Exported { outcome, warnings }, stored, commit))
+        Ok((stored, (Exported { outcome, warnings }, commit)))
     }
 
     async fn export_logs(&self, bytes: &[u8]) -> Result<WriteOutcome, Rejection> {

@@ -13,7 +13,14 @@ const FAMILIES_MAX: usize = 100_000;
 /// For each family a hash of its metadata. Two different metadata with one hash cost one
 /// description that comes late, nothing else.
 #[derive(Default)]
-pub(crate) struct Described(Mutex<FxHashMap<Box<str>, u64>>);
+pub(crate) struct Described(Mutex<Told>);
+
+#[derive(Default)]
+struct Told {
+    /// The store's generation: a store that forgets series may forget what their metrics are.
+    generation: u64,
+    families: FxHashMap<Box<str>, u64>,
+}
 
 impl Described {
     /// Tells the store what `family` is, if that is news.
@@ -28,7 +35,12 @@ impl Described {
         let hash = xxh3_64_with_seed(help.as_bytes(), kind as u64);
         let hash = xxh3_64_with_seed(unit.as_bytes(), hash);
         {
-            let mut known = self.0.lock();
+            let mut told = self.0.lock();
+            let generation = sink.generation();
+            if told.generation != generation {
+                *told = Told { generation, ..Told::default() };
+            }
+            let known = &mut told.families;
             match known.get_mut(family) {
                 Some(told) if *told == hash => return,
                 Some(told) => *told = hash,

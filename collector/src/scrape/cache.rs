@@ -23,9 +23,9 @@ pub(super) struct Entry {
     pub(super) raw: Box<str>,
     pub(super) meaning: Meaning,
     /// What TYPE said when the text was looked at; bounds of buckets depend on it.
-    kind: MetricKind,
+    pub(super) kind: MetricKind,
     /// The sink's generation of ids.
-    generation: u64,
+    pub(super) generation: u64,
     /// The scrape that had it last.
     pub(super) seen: u32,
     /// Whether it had no time of its own, so that its end is marked.
@@ -138,6 +138,11 @@ impl Cache {
         entry.place = self.current.len() as u32;
         self.current.push(index);
         (entry, known.is_none())
+    }
+
+    /// All known lines, so that what they mean can be put right.
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
     }
 
     /// Forgets what texts mean, but not that they were there.

@@ -8,16 +8,14 @@ use model::sample::{Exemplar, MetricKind, SeriesId, stale_nan};
 use model::write::{FloatPoint, NO_START, SeriesBatch};
 use model::{Labels, SeriesSink, TimestampMs};
 use rustc_hash::{FxHashMap, FxHashSet};
-use xxhash_rust::xxh3::Xxh3;
 
 use super::cache::{Cache, Meaning};
 use super::config::Job;
-use super::relabel::{LabelBuilder, relabel};
+use super::resolve::resolve;
 use super::target::Target;
 use super::telemetry::ScrapeTelemetry;
 use crate::exposition::number::to_milliseconds;
-use crate::exposition::{ExemplarText, Format, Item, Reader, Sample, base_of};
-use crate::exposition::{read_labels, read_series};
+use crate::exposition::{ExemplarText, Format, Item, Reader, Sample, read_labels};
 use crate::remote_write::described::Described;
 
 /// Labels of an exemplar are kept up to this many characters (OpenMetrics).
@@ -59,6 +57,8 @@ pub(super) struct Ingest {
     format: Option<Format>,
     /// What is to be written.
     pub(super) batch: SeriesBatch,
+    /// The target's own series in the batch.
+    reported: Vec<(SeriesId, &'static str)>,
     /// Points whose start time the text may tell, and under which hash.
     grouped: Vec<(u32, u64)>,
     starts: FxHashMap<u64, TimestampMs>,
@@ -84,6 +84,7 @@ impl Ingest {
             cache: Cache::default(),
             format: None,
             batch: SeriesBatch::default(),
+            reported: Vec::new(),
             grouped: Vec::new(),
             starts: FxHashMap::default(),
             family: Family::default(),
@@ -130,6 +131,7 @@ impl Ingest {
     fn clear(&mut self) {
         self.batch.points.clear();
         self.batch.exemplars.clear();
+        self.reported.clear();
         self.grouped.clear();
         self.starts.clear();
     }
@@ -245,7 +247,8 @@ impl Ingest {
                     counts.kept += 1;
                     return Ok(());
                 }
-                let meaning = resolve(&self.job, &self.target, output, sample, format, kind)?;
+                let (job, target) = (&self.job, &self.target);
+                let meaning = resolve(job, target, output, sample.series, format, kind)?;
                 let Some(meaning) = meaning else {
                     counts.scraped += 1;
                     return Ok(());
@@ -337,15 +340,58 @@ impl Ingest {
 
     fn push_report(&mut self, output: Output<'_>, at: TimestampMs, values: [f64; 5]) {
         for (name, value) in REPORTED.into_iter().zip(values) {
-            let labels = self.target.labels.with(METRIC_NAME, name);
-            match output.sink.series(&labels) {
-                Ok(series) => self.batch.points.push(point(series, at, value)),
-                Err(error) => {
-                    output.telemetry.refused("series_not_made", 1);
-                    tracing::debug!(%error, "{labels} is not kept");
-                }
+            if let Some(series) = self.reported_series(output, name) {
+                self.reported.push((series, name));
+                self.batch.points.push(point(series, at, value));
             }
         }
+    }
+
+    fn reported_series(&self, output: Output<'_>, name: &str) -> Option<SeriesId> {
+        let labels = self.target.labels.with(METRIC_NAME, name);
+        let made = output.sink.series(&labels);
+        let made = made.inspect_err(|error| {
+            output.telemetry.refused("series_not_made", 1);
+            tracing::debug!(%error, "{labels} is not kept");
+        });
+        made.ok()
+    }
+
+    /// Asks for all series of the batch anew: the store gave them other ids since. What has none any
+    /// more is left out.
+    pub(super) fn resolve_again(&mut self, output: Output<'_>) {
+        let generation = output.sink.generation();
+        let points = self.batch.points.iter().map(|point| point.series);
+        let written: FxHashSet<SeriesId> = points.collect();
+        let mut ids: FxHashMap<SeriesId, SeriesId> = FxHashMap::default();
+        for (series, name) in std::mem::take(&mut self.reported) {
+            if let Some(id) = self.reported_series(output, name) {
+                ids.insert(series, id);
+            }
+        }
+        let Ingest { job, target, cache, format, .. } = self;
+        for entry in cache.entries_mut() {
+            let Meaning::Series(series, _) = entry.meaning else { continue };
+            let Some(format) = format.filter(|_| written.contains(&series)) else { continue };
+            // What was resolved once is not refused for its text.
+            if let Ok(Some(meaning)) = resolve(job, target, output, &entry.raw, format, entry.kind)
+                && let Meaning::Series(id, _) = meaning
+            {
+                (entry.meaning, entry.generation) = (meaning, generation);
+                ids.insert(series, id);
+            }
+        }
+        let SeriesBatch { points, exemplars, .. } = &mut self.batch;
+        points.retain_mut(|point| {
+            let id = ids.get(&point.series);
+            point.series = id.copied().unwrap_or(point.series);
+            id.is_some()
+        });
+        exemplars.retain_mut(|(series, _)| {
+            let id = ids.get(series);
+            *series = id.copied().unwrap_or(*series);
+            id.is_some()
+        });
     }
 
     /// The target is gone: puts the ends of everything it had into the batch.
@@ -360,122 +406,4 @@ impl Ingest {
 
 fn point(series: SeriesId, at: TimestampMs, value: f64) -> FloatPoint {
     FloatPoint { series, at, start: NO_START, value }
-}
-
-/// What a text that is not known means; nothing if the sink does not take its series. An error
-/// fails the scrape.
-#[cold]
-fn resolve(
-    job: &Job,
-    target: &Target,
-    output: Output<'_>,
-    sample: &Sample<'_>,
-    format: Format,
-    kind: MetricKind,
-) -> Result<Option<Meaning>, String> {
-    let mut pairs = Vec::new();
-    read_series(sample.series, format, kind, &mut pairs)?;
-    let name = pairs.iter().find(|(name, _)| name == METRIC_NAME).map(|(_, value)| &**value);
-    let base = name.filter(|_| format == Format::OpenMetrics).and_then(|name| base_of(name, kind));
-    let mut group = 0;
-    if let Some((base, is_created)) = base {
-        let mut own: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
-        own.retain(|(name, _)| ![METRIC_NAME, "le", "quantile"].contains(name));
-        group = group_of(base, own);
-        if is_created {
-            return Ok(Some(Meaning::Created(group)));
-        }
-    }
-    let mut labels = LabelBuilder::default();
-    for (name, value) in &pairs {
-        labels.set(name, value);
-    }
-    let exposed: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (&**n, &**v)).collect();
-    add_target_labels(&mut labels, &target.labels, &exposed, job.honor_labels);
-    if !relabel(&job.metric_relabel, &mut labels) {
-        return Ok(Some(Meaning::Dropped));
-    }
-    if labels.get(METRIC_NAME).is_empty() {
-        return Err("a sample has no metric name after relabelling".to_owned());
-    }
-    check_limits(job, &labels)?;
-    let sorted: Vec<(&str, &str)> = labels.iter().collect();
-    match output.sink.series_of(&sorted) {
-        Ok(series) => Ok(Some(Meaning::Series(series, group))),
-        Err(error) => {
-            output.telemetry.refused("series_not_made", 1);
-            tracing::debug!(job = job.name, %error, "{} is not kept", labels.to_labels());
-            Ok(None)
-        }
-    }
-}
-
-/// A hash of a family and labels, never 0: `_created` lines find their samples by it.
-fn group_of(base: &str, mut labels: Vec<(&str, &str)>) -> u64 {
-    labels.sort_unstable();
-    let mut hash = Xxh3::new();
-    hash.update(base.as_bytes());
-    for (name, value) in labels {
-        for text in [name, value] {
-            hash.update(&[0xff]);
-            hash.update(text.as_bytes());
-        }
-    }
-    hash.digest().max(1)
-}
-
-/// Labels of the target win, and what the text had under their names is kept as `exported_`; with
-/// `honor_labels` the text wins, also where it gives an empty value.
-fn add_target_labels(
-    labels: &mut LabelBuilder,
-    target: &Labels,
-    exposed: &[(&str, &str)],
-    honor_labels: bool,
-) {
-    if honor_labels {
-        for (name, value) in target.iter() {
-            if !exposed.iter().any(|(exposed, _)| *exposed == name) {
-                labels.set(name, value);
-            }
-        }
-        return;
-    }
-    let mut conflicts: Vec<(&str, &str)> = Vec::new();
-    for (name, value) in target.iter() {
-        conflicts.extend(
-            exposed.iter().filter(|(exposed, value)| *exposed == name && !value.is_empty()),
-        );
-        labels.set(name, value);
-    }
-    conflicts.sort_by_key(|(name, _)| name.len());
-    for (name, value) in conflicts {
-        let mut free = format!("exported_{name}");
-        while !labels.get(&free).is_empty() {
-            free.insert_str(0, "exported_");
-        }
-        labels.set(&free, value);
-    }
-}
-
-fn check_limits(job: &Job, labels: &LabelBuilder) -> Result<(), String> {
-    let over = |count: usize, limit: usize| limit > 0 && count > limit;
-    let count = labels.iter().len();
-    if over(count, job.label_limit) {
-        return Err(format!("label_limit exceeded: {count} labels, {} allowed", job.label_limit));
-    }
-    for (name, value) in labels.iter() {
-        if over(name.len(), job.label_name_length_limit) {
-            let limit = job.label_name_length_limit;
-            return Err(format!(
-                "label_name_length_limit exceeded: {name:?} is over {limit} bytes"
-            ));
-        }
-        if over(value.len(), job.label_value_length_limit) {
-            let limit = job.label_value_length_limit;
-            return Err(format!(
-                "label_value_length_limit exceeded: the value of {name:?} is over {limit} bytes"
-            ));
-        }
-    }
-    Ok(())
 }

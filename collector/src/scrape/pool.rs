@@ -191,7 +191,7 @@ impl Scraper {
         // At a stop nothing is said: the next start goes on. A target that is gone has ended.
         let shared = self.shared.clone();
         self.ingest.finish(output(&shared), shared.clock.now_ms());
-        write(&shared, &self.job.name, &self.ingest.batch).await;
+        write(output(&shared), &self.job.name, &mut self.ingest).await;
     }
 
     async fn scrape(&mut self, at: TimestampMs) {
@@ -227,7 +227,7 @@ impl Scraper {
             (state.health, state.last_error) = (health, error);
             (state.last_scrape, state.last_duration) = (Some(at), duration);
         }
-        write(&shared, &self.job.name, &self.ingest.batch).await;
+        write(output(&shared), &self.job.name, &mut self.ingest).await;
     }
 }
 

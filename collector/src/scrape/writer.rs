@@ -3,24 +3,30 @@
 
 use std::time::Duration;
 
-use model::write::SeriesBatch;
+use model::write::append_resolved;
 
-use super::Shared;
+use super::ingest::{Ingest, Output};
 
 const TRIES: usize = 4;
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Writes a batch and waits until it is durable.
-pub(super) async fn write(shared: &Shared, job: &str, batch: &SeriesBatch) {
+/// Writes what a target has to be written and waits until it is durable.
+pub(super) async fn write(output: Output<'_>, job: &str, ingest: &mut Ingest) {
     let mut pause = PAUSE;
     for left in (0..TRIES).rev() {
-        let appended = shared.sink.append(batch);
+        let mut is_resolved = true;
+        let appended = append_resolved(|| {
+            if !std::mem::replace(&mut is_resolved, false) {
+                ingest.resolve_again(output);
+            }
+            output.sink.append(&ingest.batch)
+        });
         let error = match appended {
             Ok((outcome, commit)) => match commit.await {
                 Ok(()) => {
-                    shared.telemetry.accepted(outcome.accepted);
+                    output.telemetry.accepted(outcome.accepted);
                     for refusal in &outcome.refused {
-                        shared.telemetry.refused(refusal.reason, refusal.count);
+                        output.telemetry.refused(refusal.reason, refusal.count);
                     }
                     return;
                 }
@@ -29,7 +35,7 @@ pub(super) async fn write(shared: &Shared, job: &str, batch: &SeriesBatch) {
             Err(error) => error,
         };
         if left == 0 || !error.kind().is_retryable() {
-            shared.telemetry.dropped_batches.inc();
+            output.telemetry.dropped_batches.inc();
             tracing::warn!(job, %error, "the samples of a scrape were dropped");
             return;
         }

@@ -157,3 +157,32 @@ fn a_span_whose_clock_went_back_took_no_time() {
     red.flush(START, &sink).unwrap();
     assert!(sink.at(START).iter().any(|line| line.contains("_sum") && line.ends_with(" 0")));
 }
+
+#[test]
+fn a_flush_is_not_lost_when_the_store_gives_all_series_other_ids_meanwhile() {
+    let (red, clock) = metrics(100);
+    let sink = MemorySink::default();
+    red.observe(&batch("shop", vec![span("idle", 1, StatusCode::Unset)]));
+    red.flush(START, &sink).unwrap();
+    clock.advance(Duration::from_secs(15 * 60));
+    red.observe(&batch("shop", vec![span("live", 1, StatusCode::Unset)]));
+    sink.forgets.store(true, Ordering::SeqCst);
+    let later = START.plus_ms(15 * 60_000);
+    assert_eq!(red.flush(later, &sink).unwrap(), 36);
+    let lines = sink.at(later);
+    let of = |name: &str, end: &str| {
+        let is_of = |line: &&String| line.contains(name) && line.ends_with(end);
+        lines.iter().filter(is_of).count()
+    };
+    assert_eq!(
+        (of("\"live\"", "1"), of("\"idle\"", "stale"), lines.len()),
+        (18, 18, 36),
+        "{lines:?}"
+    );
+    // Also when they became others since the flush before.
+    sink.forgets.store(true, Ordering::SeqCst);
+    drop(sink.append(&SeriesBatch::default()).unwrap());
+    let idle = START.plus_ms(30 * 60_000);
+    assert_eq!(red.flush(idle, &sink).unwrap(), 18);
+    assert!(sink.at(idle).iter().all(|line| line.ends_with("stale")), "{:?}", sink.at(idle));
+}

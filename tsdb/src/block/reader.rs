@@ -124,7 +124,7 @@ impl Block {
         Ok(Labels::from_pairs(pairs))
     }
 
-    fn load_references(&self, group: u32, scratch: &mut ReadScratch) -> Result<()> {
+    pub(super) fn load_references(&self, group: u32, scratch: &mut ReadScratch) -> Result<()> {
         if scratch.reference_group == Some(group) {
             return Ok(());
         }

@@ -1,13 +1,12 @@
 //! The face of the store for operators.
 
 use model::admin::{Deleted, Overflow, SeriesAdmin};
+use model::cardinality::{Cardinality, CardinalityRequest, HeadCardinality, StoredBlock};
 use model::read::RangeMs;
-use model::{Matcher, Result};
+use model::{Matcher, QueryContext, Result};
 
 use crate::store::Tsdb;
-
-/// Snapshots are made here, beside the files they link.
-const SNAPSHOT_FOLDER: &str = "snapshots";
+use crate::store::snapshot::SNAPSHOT_FOLDER;
 
 impl SeriesAdmin for Tsdb {
     fn merge_all(&self) -> Result<()> {
@@ -41,6 +40,8 @@ impl SeriesAdmin for Tsdb {
         let (series, samples) = self.folded();
         figures.push(("folded_series".to_owned(), series));
         figures.push(("folded_samples_written".to_owned(), samples));
+        let kept = self.overflows().iter().map(|overflow| overflow.kept_series).sum();
+        figures.push(("kept_series_over_budget".to_owned(), kept));
         figures.push(("damaged_files".to_owned(), self.damage().len() as u64));
         figures.extend(self.section_bytes());
         figures
@@ -70,5 +71,21 @@ impl SeriesAdmin for Tsdb {
 
     fn overflows(&self) -> Vec<Overflow> {
         Tsdb::overflows(self)
+    }
+
+    fn head_cardinality(&self, rows: usize) -> Result<HeadCardinality> {
+        Ok(self.count_head(rows)?)
+    }
+
+    fn cardinality(
+        &self,
+        request: &CardinalityRequest,
+        context: &QueryContext,
+    ) -> Result<Cardinality> {
+        self.count_series(request, context)
+    }
+
+    fn blocks(&self) -> Vec<StoredBlock> {
+        self.stored_blocks()
     }
 }

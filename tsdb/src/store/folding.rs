@@ -2,45 +2,15 @@
 //! that they are folded into.
 
 use model::admin::Overflow;
-use model::labels::METRIC_NAME;
 use model::sample::{MetricKind, SeriesId};
-use model::write::{SeriesBatch, WriteOutcome};
+use model::write::{SeriesBatch, UNKNOWN_SERIES, WriteOutcome};
 
 use crate::block::fingerprint;
-use crate::budget;
+use crate::budget::{self, metric_of};
 use crate::error::{Error, Result};
-use crate::options::Options;
-use crate::store::{Live, Tsdb, metric_of};
+use crate::store::{Live, Tsdb};
 
 impl Tsdb {
-    /// The budget that one more series of these labels would go over.
-    pub(super) fn budget_reached(
-        &self,
-        live: &Live,
-        labels: &[(&str, &str)],
-    ) -> Option<&'static str> {
-        let Options { series_max, series_per_metric_max, values_per_label_max, .. } = self.options;
-        let catalogue = &live.head.catalogue;
-        // Nothing can have more than there is.
-        let least = [series_max, series_per_metric_max, values_per_label_max];
-        if least.iter().all(|budget| *budget == 0 || catalogue.len() < *budget) {
-            return None;
-        }
-        if catalogue.len() >= series_max {
-            return Some("total");
-        }
-        let of_metric = catalogue.series_with(METRIC_NAME, metric_of(labels));
-        if series_per_metric_max > 0 && of_metric >= series_per_metric_max as u64 {
-            return Some("metric");
-        }
-        let is_over = |(name, value): &(&str, &str)| {
-            !budget::is_structural(name)
-                && catalogue.value_count(name) as usize >= values_per_label_max
-                && catalogue.series_with(name, value) == 0
-        };
-        (values_per_label_max > 0 && labels.iter().any(is_over)).then_some("label")
-    }
-
     /// Folds a series that is one too many into another.
     pub(super) fn fold(
         &self,
@@ -139,7 +109,7 @@ impl Live {
                 outcome.accepted += 1;
                 taken.push(point.series);
             } else {
-                outcome.refuse("unknown_series", || "a folded series was forgotten".to_owned());
+                outcome.refuse(UNKNOWN_SERIES, || "a folded series was forgotten".to_owned());
             }
         }
         let due = self.folds.due(taken.into_iter());

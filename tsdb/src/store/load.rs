@@ -139,7 +139,7 @@ impl Tsdb {
         Ok(())
     }
 
-    fn put_waiting(&self, replay: &mut Replay, waiting: &[Arc<Vec<u8>>]) -> Result<()> {
+    fn put_waiting(&self, replay: &mut Replay<'_>, waiting: &[Arc<Vec<u8>>]) -> Result<()> {
         for payload in waiting {
             replay.record(record::BATCH_WHILE_LOADING, payload).map_err(|what| Error::Corrupt {
                 path: self.dir.clone(),
@@ -151,7 +151,7 @@ impl Tsdb {
 
     /// Tells the journal which series records of starts that loaded have made, and where. What it
     /// does not take now goes before the next samples.
-    fn announce(&self, replay: &mut Replay) {
+    fn announce(&self, replay: &mut Replay<'_>) {
         while !replay.unannounced.is_empty() {
             let rest = replay.unannounced.len().saturating_sub(ANNOUNCED_AT_ONCE);
             let news = news_of(&replay.head, &replay.unannounced[rest..]);
@@ -175,7 +175,7 @@ impl Tsdb {
     }
 
     /// Answers whether the journal has records of starts that loaded.
-    fn swap_heads(&self, mut replay: Replay) -> Result<bool> {
+    fn swap_heads(&self, mut replay: Replay<'_>) -> Result<bool> {
         let mut live = self.live.write();
         let waiting = live.take_waiting();
         self.put_waiting(&mut replay, &waiting)?;
@@ -185,10 +185,13 @@ impl Tsdb {
         head.catalogue.free_all_empty();
         head.removed.clear();
         head.metadata.extend(live.new_metadata.iter().cloned());
-        let gone = (
-            std::mem::replace(&mut live.head, head),
-            std::mem::replace(&mut live.folds, Folds::new(self.clock.now_ms().0)),
-        );
+        let now = self.clock.now_ms().0;
+        let mut folds = Folds::new(now);
+        for (metric, (budget, count)) in &replay.over_budget {
+            folds.note_kept(metric, budget, *count, now);
+        }
+        let gone =
+            (std::mem::replace(&mut live.head, head), std::mem::replace(&mut live.folds, folds));
         live.waiting = None;
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.is_loaded.store(true, Ordering::SeqCst);

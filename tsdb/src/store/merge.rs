@@ -41,11 +41,12 @@ impl Tsdb {
         (middle, middle + MIDDLE_WINDOWS - 1)
     }
 
-    /// The next merge that is worth its while; with `all`, any that leaves fewer blocks.
+    /// The next merge that is worth its while; with `all`, any that leaves fewer blocks. Stretches
+    /// end when all windows through `complete_through` have what is to come in order.
     pub(super) fn plan_merge(
         &self,
         view: &View,
-        sealed_through: i64,
+        complete_through: i64,
         all: bool,
     ) -> Option<MergePlan> {
         let window_ms = self.options.window_ms;
@@ -59,9 +60,9 @@ impl Tsdb {
         for long in raw.chunk_by(|a, b| stretch_of(a, LONG_WINDOWS) == stretch_of(b, LONG_WINDOWS))
         {
             let last = (stretch_of(long[0], LONG_WINDOWS) + 1) * LONG_WINDOWS - 1;
-            if last <= sealed_through || all {
+            if last <= complete_through || all {
                 // Rollups are made of whole days; a running one that is merged on demand has none.
-                let level = if last <= sealed_through { 2 } else { 1 };
+                let level = if last <= complete_through { 2 } else { 1 };
                 if let Some(plan) = self.plan_stretch(view, long, level, all) {
                     return Some(plan);
                 }
@@ -72,7 +73,7 @@ impl Tsdb {
             };
             for middle in long.chunk_by(is_same) {
                 let last = (stretch_of(middle[0], MIDDLE_WINDOWS) + 1) * MIDDLE_WINDOWS - 1;
-                if last <= sealed_through
+                if last <= complete_through
                     && let Some(plan) = self.plan_stretch(view, middle, 1, all)
                 {
                     return Some(plan);

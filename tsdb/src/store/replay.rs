@@ -1,6 +1,7 @@
 //! What the journal says, put into a head: at start on top of the checkpoint, and while a start
 //! loads, record by record behind it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use model::sample::SeriesId;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::block::fingerprint;
+use crate::budget;
 use crate::checkpoint::{self, Resume};
 use crate::columns::HistogramSample;
 use crate::head::{Head, SLOT_MAX};
@@ -16,7 +18,8 @@ use crate::options::Options;
 use crate::record;
 
 /// A head that is being rebuilt.
-pub(super) struct Replay {
+pub(super) struct Replay<'a> {
+    options: &'a Options,
     pub(super) head: Head,
     resume: Resume,
     /// Slots whose series was made by a replayed record: all later samples are its.
@@ -27,6 +30,8 @@ pub(super) struct Replay {
     slots_of_start: FxHashMap<u32, u32>,
     /// Slots that records of starts that loaded have made series in: no record names them yet.
     pub(super) unannounced: Vec<u32>,
+    /// Of those, the ones over a budget, by metric: which, and how many.
+    pub(super) over_budget: BTreeMap<String, (&'static str, u64)>,
     now: i64,
 }
 
@@ -37,21 +42,23 @@ enum Numbers {
     OfStart,
 }
 
-impl Replay {
+impl<'a> Replay<'a> {
     /// Begins with a checkpoint, if there is one; what it lost is told in `damage`.
     pub(super) fn of_checkpoint(
         path: Option<&Path>,
-        options: &Options,
+        options: &'a Options,
         now: i64,
         damage: &mut Vec<String>,
-    ) -> Replay {
+    ) -> Replay<'a> {
         let mut replay = Replay {
+            options,
             head: Head::new(options.window_ms),
             resume: Resume::default(),
             created: FxHashSet::default(),
             start: 0,
             slots_of_start: FxHashMap::default(),
             unannounced: Vec::new(),
+            over_budget: BTreeMap::new(),
             now,
         };
         match path.map(|path| checkpoint::read(path, options.window_ms)) {
@@ -144,6 +151,10 @@ impl Replay {
         let pairs: Vec<_> = labels.iter().collect();
         let hash = fingerprint(pairs.iter().copied());
         let slot = self.head.catalogue.find(hash, &pairs).unwrap_or_else(|| {
+            if let Some(budget) = budget::reached(self.options, &self.head.catalogue, &pairs) {
+                let metric = budget::metric_of(&pairs).to_owned();
+                self.over_budget.entry(metric).or_insert((budget, 0)).1 += 1;
+            }
             let slot = self.head.create(hash, &pairs);
             self.unannounced.push(slot);
             slot

@@ -7,7 +7,7 @@ use model::labels::Labels;
 use model::read::RangeMs;
 
 use crate::block::{BlockWriter, Codec};
-use crate::columns::{TimesPool, join};
+use crate::columns::{TimesPool, join, pieces};
 use crate::error::Result;
 use crate::head::series::Seen;
 use crate::head::{RangeCache, Wanted};
@@ -53,11 +53,11 @@ impl Tsdb {
             self.after_seal(range, &[]);
             return Ok(());
         }
-        let number = self.manifest.lock().take_number();
-        let path = self.dir.join(block_file(number));
-        let mut writer = BlockWriter::create(&path, Codec::Fast, &*self.options.journal.files)?;
+        // More than one only if a series has more samples than a block is to have of it.
+        let mut writers = vec![self.young_block()?];
         let mut cache = RangeCache::new(range);
         let mut pool = TimesPool::default();
+        let samples_max = self.options.merged_samples_max;
         let mut sealed: Vec<Sealed> = Vec::with_capacity(slots.len());
         let mut copied: Vec<(Labels, _)> = Vec::new();
         for slots in self.in_series_order(slots).chunks(SERIES_AT_ONCE) {
@@ -71,11 +71,39 @@ impl Tsdb {
                 }
             }
             for (labels, parts) in copied.drain(..) {
-                writer.add(&labels, &join(parts, &mut pool))?;
+                let columns = join(parts, &mut pool);
+                for (place, piece) in pieces(columns, samples_max).into_iter().enumerate() {
+                    if place == writers.len() {
+                        writers.push(self.young_block()?);
+                    }
+                    writers[place].1.add(&labels, &piece)?;
+                }
             }
         }
-        let meta = writer.finish()?;
+        let mut blocks: Vec<Arc<OpenBlock>> = Vec::with_capacity(writers.len());
+        for (number, writer) in writers {
+            let finished = self.finish_young(number, writer);
+            let finished = finished.inspect_err(|_| blocks.iter().for_each(|open| open.retire()));
+            blocks.push(finished?);
+        }
         self.written.seals.fetch_add(1, Ordering::Relaxed);
+        let before = self.replace_blocks(&[], blocks)?;
+        // Whoever holds the view from before reads these samples in the head.
+        self.wait_for_readers(before);
+        self.after_seal(range, &sealed);
+        Ok(())
+    }
+
+    /// Begins a block of samples that come out of the head.
+    fn young_block(&self) -> Result<(u64, BlockWriter)> {
+        let number = self.manifest.lock().take_number();
+        let path = self.dir.join(block_file(number));
+        let files = &*self.options.journal.files;
+        Ok((number, BlockWriter::create(&path, Codec::Fast, files)?))
+    }
+
+    fn finish_young(&self, number: u64, writer: BlockWriter) -> Result<Arc<OpenBlock>> {
+        let meta = writer.finish()?;
         self.written.sealed_bytes.fetch_add(meta.bytes, Ordering::Relaxed);
         let entry = BlockEntry {
             number,
@@ -87,12 +115,7 @@ impl Tsdb {
             made_at: self.clock.now_ms().0,
             meta,
         };
-        let block = Arc::new(OpenBlock::open(&self.dir, entry, &self.cache)?);
-        let before = self.replace_blocks(&[], vec![block])?;
-        // Whoever holds the view from before reads these samples in the head.
-        self.wait_for_readers(before);
-        self.after_seal(range, &sealed);
-        Ok(())
+        Ok(Arc::new(OpenBlock::open(&self.dir, entry, &self.cache)?))
     }
 
     /// Takes sealed samples out of the head, and series that have not been written for long.

@@ -1,11 +1,15 @@
 //! The store against a naive twin, over seals, merges, deletions, restarts and faults.
 
+mod aging;
+mod budgets;
+mod cardinality;
 mod faults;
 mod fixtures;
 mod loading;
 mod model_based;
 mod phases;
 mod rollups;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -203,60 +207,6 @@ fn a_guess_is_answered_only_for_exactly_the_labels_of_the_series_that_came_next(
 }
 
 #[test]
-fn over_the_budget_of_a_metric_its_hot_label_is_folded_and_sums_stay_right() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = Options { series_per_metric_max: 10, ..Default::default() };
-    let (store, _) = open_with(dir.path(), options);
-    let user = |metric: &str, user: u8| {
-        let user = format!("u{user}");
-        Labels::from_pairs([("__name__", metric), ("job", "shop"), ("user", user.as_str())])
-    };
-    // Forty users; each round every counter grows by its user's number, each gauge is at it.
-    for round in 1..=5i64 {
-        for metric in ["requests_total", "temperature"] {
-            let points = (1..=40u8).map(|n| {
-                let factor = if metric == "temperature" { 1 } else { round };
-                let value = f64::from(n) * factor as f64;
-                point(&store, &user(metric, n), round * 10_000, value)
-            });
-            let outcome = write(&store, points.collect());
-            assert_eq!((outcome.accepted, outcome.refused_count()), (40, 0));
-        }
-    }
-    assert_eq!(store.stats().series, 22, "ten and one folded of each metric");
-    let sums = |metric: &str| {
-        let mut sums: BTreeMap<i64, f64> = BTreeMap::new();
-        for samples in read(&store, vec![Matcher::equal("__name__", metric)]).values() {
-            samples.iter().for_each(|(at, value)| *sums.entry(*at).or_default() += value);
-        }
-        sums.into_values().collect::<Vec<_>>()
-    };
-    // Of folded counters the first value is where counting begins; growth is right from there on.
-    let grown: Vec<f64> = sums("requests_total").windows(2).map(|pair| pair[1] - pair[0]).collect();
-    assert_eq!(grown, [820.0; 4]);
-    assert_eq!(sums("temperature"), [820.0; 5]);
-    let overflows = store.overflows();
-    assert_eq!(overflows.len(), 2);
-    assert_eq!((overflows[0].label.as_str(), overflows[0].budget), ("user", "metric"));
-    assert_eq!((overflows[0].values, overflows[0].folded_series), (10, 30));
-    let values = store.label_values("user", &[], RangeMs::ALL, &QueryContext::unlimited());
-    assert!(values.unwrap().contains(&"__cardinality_overflow__".to_owned()));
-}
-
-#[test]
-fn a_label_over_its_budget_is_folded_on_any_metric() {
-    let dir = tempfile::tempdir().unwrap();
-    let options = Options { values_per_label_max: 3, ..Default::default() };
-    let (store, _) = open_with(dir.path(), options);
-    for job in 0..10 {
-        write(&store, vec![point(&store, &labels(&format!("m{}", job % 2), job), 0, 1.0)]);
-    }
-    let jobs = store.label_values("job", &[], RangeMs::ALL, &QueryContext::unlimited()).unwrap();
-    assert_eq!(jobs, ["__cardinality_overflow__", "j0", "j1", "j2"]);
-    assert!(store.overflows().iter().all(|overflow| overflow.label == "job"));
-}
-
-#[test]
 fn retention_by_time_drops_blocks_and_names_vanish_with_their_data() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = open_with(dir.path(), Options { retention_ms: 20_000, ..small() });
@@ -402,21 +352,6 @@ fn a_retention_rule_frees_the_room_of_its_series_in_blocks_that_are_not_merged_a
 }
 
 #[test]
-fn a_metric_that_is_new_when_the_store_is_full_is_folded_too() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _) = open_with(dir.path(), Options { series_max: 4, ..Default::default() });
-    for job in 0..4 {
-        write(&store, vec![point(&store, &labels("first_total", job), 0, 1.0)]);
-    }
-    for job in 0..4 {
-        let outcome = write(&store, vec![point(&store, &labels("second_total", job), 0, 1.0)]);
-        assert_eq!((outcome.accepted, outcome.refused_count()), (1, 0));
-    }
-    assert_eq!(store.stats().series, 5);
-    assert_eq!(store.overflows()[0].label, "job");
-}
-
-#[test]
 fn a_deletion_is_seen_at_once_taken_back_or_made_final() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = open_with(dir.path(), Options { undo_ms: 60_000, ..small() });
@@ -449,26 +384,6 @@ fn a_deletion_is_seen_at_once_taken_back_or_made_final() {
     assert_eq!(store.undelete(whole).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(names(&store), ["b"]);
     assert!(store.stats().block_samples < samples_before);
-}
-
-#[test]
-fn a_snapshot_is_a_store_of_its_own() {
-    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (store, _) = open_with(dir.path(), small());
-    for second in 0..20 {
-        write(&store, vec![point(&store, &labels("a", 1), second * 1000, second as f64)]);
-        store.maintain().unwrap();
-    }
-    let to = copy.path().join("snapshot");
-    store.snapshot(&to).unwrap();
-    let before = read(&store, vec![]);
-    write(&store, vec![point(&store, &labels("b", 1), 20_000, 1.0)]);
-    store.merge_all().unwrap();
-    drop(store);
-    let (restored, _) = open_with(&to, small());
-    assert_eq!(restored.damage(), Vec::<String>::new());
-    assert_eq!(read(&restored, vec![]), before);
-    write(&restored, vec![point(&restored, &labels("c", 1), 20_000, 1.0)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Points with more than one value: histograms, exponential histograms, summaries.
 
 use model::TimestampMs;
-use model::sample::{NativeHistogram, ResetHint, SeriesId, stale_nan};
+use model::sample::{NativeHistogram, ResetHint, stale_nan};
 use model::write::HistogramPoint;
 use proto::otlp::{BucketsRef, ExponentialPointRef, HistogramPointRef, SummaryPointRef};
 
@@ -50,18 +50,17 @@ impl Mapper<'_> {
         if !self.known(metric, |feed| point.for_each_attribute_raw(feed)) {
             let labels = kept!(self.labels(metric, point.attributes())?);
             let name = metric.name(self.door.translation);
-            let bucket = format!("{name}_bucket");
-            let mut ids = Vec::with_capacity(bounds.len() + 3);
-            for bound in bounds.clone() {
-                let le = format_bound(bound);
-                ids.push(kept!(self.series(&labels, &bucket, Some(("le", &le)))?));
-            }
-            ids.push(kept!(self.series(&labels, &bucket, Some(("le", "+Inf")))?));
-            ids.push(kept!(self.series(&labels, &format!("{name}_count"), None)?));
+            let [bucket, count, sum] =
+                ["bucket", "count", "sum"].map(|end| format!("{name}_{end}"));
+            let les: Vec<String> = bounds.clone().map(format_bound).collect();
+            let les = les.iter().map(String::as_str).chain(["+Inf"]);
+            let mut series: Vec<(&str, Option<(&str, &str)>)> =
+                les.map(|le| (bucket.as_str(), Some(("le", le)))).collect();
+            series.push((&count, None));
             if has_sum {
-                ids.push(kept!(self.series(&labels, &format!("{name}_sum"), None)?));
+                series.push((&sum, None));
             }
-            self.ids = ids;
+            kept!(self.series_of_point(&labels, &series)?);
             self.remember(metric, &name);
         }
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;
@@ -235,14 +234,15 @@ impl Mapper<'_> {
         if !self.known(metric, |feed| point.for_each_attribute_raw(feed)) {
             let labels = kept!(self.labels(metric, point.attributes())?);
             let name = metric.name(self.door.translation);
-            let mut ids: Vec<SeriesId> = Vec::new();
+            let [sum, count] = ["sum", "count"].map(|end| format!("{name}_{end}"));
+            let mut quantiles = Vec::new();
             for quantile in point.quantile_values() {
-                let text = format_bound(quantile?.quantile);
-                ids.push(kept!(self.series(&labels, &name, Some(("quantile", &text)))?));
+                quantiles.push(format_bound(quantile?.quantile));
             }
-            ids.push(kept!(self.series(&labels, &format!("{name}_sum"), None)?));
-            ids.push(kept!(self.series(&labels, &format!("{name}_count"), None)?));
-            self.ids = ids;
+            let mut series: Vec<(&str, Option<(&str, &str)>)> =
+                quantiles.iter().map(|text| (&*name, Some(("quantile", text.as_str())))).collect();
+            series.extend([(sum.as_str(), None), (count.as_str(), None)]);
+            kept!(self.series_of_point(&labels, &series)?);
             self.remember(metric, &name);
         }
         let is_stale = point.flags & NO_RECORDED_VALUE != 0;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::labels::Labels;
 use model::read::{RangeMs, RangeNs};
 use model::sample::{MetricMetadata, SeriesId};
-use model::write::{LogBatch, SeriesBatch, SpanBatch, SpanObserver, WriteOutcome};
+use model::write::{LogBatch, SeriesBatch, SpanBatch, SpanObserver, UNKNOWN_SERIES, WriteOutcome};
 use model::{Commit, Error, ErrorKind, LogSink, ManualClock, SeriesSink, SpanSink, TimestampMs};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -88,7 +88,7 @@ impl SeriesSink for Memory {
         if std::mem::take(&mut *self.forgets.lock()) {
             *self.generation.lock() += 1;
             self.series.lock().clear();
-            outcome.refuse("unknown_series", || "a series is gone".to_owned());
+            outcome.refuse(UNKNOWN_SERIES, || "a series is gone".to_owned());
             return Ok((outcome, commit));
         }
         let mut kept = batch.clone();

@@ -15,6 +15,7 @@ use crate::scrape::ingest::{Counts, Ingest, Output};
 use crate::scrape::relabel::{Action, Relabel, RelabelSettings};
 use crate::scrape::target::{discovered, to_target};
 use crate::scrape::telemetry::ScrapeTelemetry;
+use crate::scrape::writer::write;
 
 /// One target whose texts a test writes.
 struct Scraped {
@@ -44,13 +45,30 @@ impl Scraped {
     /// `job`, which all have.
     fn take(&mut self, format: Format, text: &str) -> Result<Vec<String>, String> {
         self.at += 1000;
-        let output =
-            Output { sink: &self.sink, described: &self.described, telemetry: &self.telemetry };
+        let output = Self::output(&self.sink, &self.described, &self.telemetry);
         let at = TimestampMs(self.at);
         let (counts, result) = self.ingest.take(output, text.as_bytes(), format, at);
         self.counts = counts;
         result?;
         Ok(self.shown())
+    }
+
+    fn output<'a>(
+        sink: &'a Memory,
+        described: &'a Described,
+        telemetry: &'a ScrapeTelemetry,
+    ) -> Output<'a> {
+        Output { sink, described, telemetry }
+    }
+
+    async fn write(&mut self) {
+        let output = Self::output(&self.sink, &self.described, &self.telemetry);
+        write(output, "j", &mut self.ingest).await;
+    }
+
+    fn report(&mut self) {
+        let output = Self::output(&self.sink, &self.described, &self.telemetry);
+        self.ingest.report(output, TimestampMs(self.at), true, 0.5, self.counts);
     }
 
     fn shown(&self) -> Vec<String> {
@@ -222,4 +240,27 @@ fn many_series_that_come_and_go_are_forgotten() {
         assert_eq!(got.len(), if round == 0 { 200 } else { 400 });
     }
     assert!(scraped.ingest.cached() <= 1600, "{}", scraped.ingest.cached());
+}
+
+#[tokio::test]
+async fn samples_and_ends_are_not_lost_when_the_store_gives_all_series_other_ids_meanwhile() {
+    let mut scraped = Scraped::new(job(), &[]);
+    scraped.take(Format::OpenMetrics, "a 1\nb 1\n# EOF\n").unwrap();
+    scraped.write().await;
+    let text = "a 2\nc_total 3 # {trace_id=\"x\"} 1\n# EOF\n";
+    let expected = ["a 2", "c_total 3", "b stale"];
+    let text = format!("# TYPE c counter\n{text}");
+    scraped.take(Format::OpenMetrics, &text).unwrap();
+    scraped.report();
+    *scraped.sink.forgets.lock() = true;
+    scraped.write().await;
+    let shown = scraped.shown();
+    assert_eq!(shown[..3], expected);
+    assert_eq!(shown[3], "up 1");
+    assert_eq!(shown[8], r#"c_total # {trace_id="x"} 1 @2000"#);
+    assert_eq!(scraped.sink.batches.lock().len(), 2);
+    // The next scrape knows the new ids.
+    assert_eq!(scraped.take(Format::OpenMetrics, "# EOF\n").unwrap().len(), 2);
+    scraped.write().await;
+    assert_eq!(scraped.sink.batches.lock().len(), 3);
 }

@@ -176,8 +176,10 @@ fn check(store: &Tsdb) {
     for series in store.select(&request, &context).unwrap() {
         let series = series.unwrap();
         let name = series.labels.to_string();
-        let rows = series.times_ms.iter().zip(&series.starts_ms).zip(&series.values);
-        let rows: Floats = rows.map(|((at, start), v)| (at - NOW.0, *start, v.to_bits())).collect();
+        // Empty where no sample has one.
+        let start = |i: usize| series.starts_ms.get(i).copied().unwrap_or(NO_START.0);
+        let rows = series.times_ms.iter().zip(&series.values).enumerate();
+        let rows: Floats = rows.map(|(i, (at, v))| (at - NOW.0, start(i), v.to_bits())).collect();
         if rows.is_empty() {
             let own = series.histograms.into_iter();
             histograms.insert(name, own.map(|(at, h)| (at.0 - NOW.0, (*h).clone())).collect());

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::AtomicU32;
 
+use model::admin::SeriesAdmin;
+
 use super::model_based::walk;
 use super::phases::crash_image;
 use super::*;
@@ -218,6 +220,34 @@ fn memory_of_what_waits_is_bounded_and_a_budget_is_not_judged_before_all_is_ther
     write_all(&store, &[(1, round, 1.0)]);
 }
 
+#[test]
+fn series_over_a_budget_that_came_while_the_store_loaded_are_kept_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { series_per_metric_max: 10, ..Default::default() };
+    let (store, _) = open_with(dir.path(), options.clone());
+    write_all(&store, &(0..8).map(|job| (job, 0, 1.0)).collect::<Vec<_>>());
+    drop(store);
+    let store = begin_with(dir.path(), options);
+    // Two fit, three are over; four of another metric fit.
+    write_all(&store, &(6..13).map(|job| (job, 1, 2.0)).collect::<Vec<_>>());
+    write(&store, (0..4).map(|job| point(&store, &labels("b", job), 1, 3.0)).collect());
+    store.load().unwrap();
+    let overflows = store.overflows();
+    assert_eq!(overflows.len(), 1, "{overflows:?}");
+    let told = &overflows[0];
+    assert_eq!((told.budget, &*told.metric, told.kept_series), ("metric", "a", 3));
+    assert_eq!(told.folded_series, 0);
+    let figure = |store: &Tsdb, name: &str| {
+        SeriesAdmin::figures(store).into_iter().find(|(own, _)| own == name).unwrap().1
+    };
+    assert_eq!(figure(&store, "kept_series_over_budget"), 3);
+    assert_eq!(read(&store, vec![Matcher::equal("__name__", "a")]).len(), 13);
+    // From here on the budget is judged with all of them.
+    write_all(&store, &[(12, 2, 1.0), (20, 2, 1.0)]);
+    let told = &store.overflows()[0];
+    assert_eq!((told.kept_series, told.folded_series, &*told.label), (3, 1, "job"));
+}
+
 /// The sections of a checkpoint may be lost between two starts; then a slot is not what it was.
 #[test]
 fn damage_never_gives_samples_to_another_series() {
@@ -236,9 +266,11 @@ fn damage_never_gives_samples_to_another_series() {
     std::fs::write(&heads[0], b"gone").unwrap();
     let store = open(dir.path());
     assert_eq!(store.damage().len(), 1);
-    let left = [(4, 0, 4.0), (4, 1, 4.0), (5, 0, 5.0), (5, 1, 5.0)];
+    // What the checkpoint held is lost unless a segment that it replaced is still there.
+    let old = [(1, 0, 1.0), (2, 0, 2.0), (3, 0, 3.0), (2, 1, 2.0)];
+    let new = [(4, 0, 4.0), (4, 1, 4.0), (5, 0, 5.0), (5, 1, 5.0)];
     let found = read(&store, vec![]);
-    let expected = everything(&left);
+    let expected = everything(&[old, new].concat());
     assert!(found.iter().all(|(name, own)| own.iter().all(|one| expected[name].contains(one))));
     assert!(found.values().map(Vec::len).sum::<usize>() >= 2, "{found:?}");
 }
