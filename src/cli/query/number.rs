@@ -9,7 +9,7 @@ pub(super) fn show(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    if size >= 1e15 || size < 1e-4 {
+    if !(1e-4..1e15).contains(&size) {
         return trim_exponent(&format!("{value:.5e}"));
     }
     if value.fract() == 0.0 || size >= 1e6 {
