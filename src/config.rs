@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) traces: tracestore::Options,
     pub(crate) query: QueryLimits,
     pub(crate) queries_concurrent_max: usize,
+    pub(crate) query_threads: usize,
     pub(crate) lookback: Duration,
     pub(crate) rule_files: Vec<PathBuf>,
     pub(crate) evaluation_interval: Duration,
@@ -173,6 +174,10 @@ impl Config {
                 timeout: raw.query.timeout.0,
             },
             queries_concurrent_max: raw.query.concurrent_max,
+            query_threads: match raw.query.threads {
+                0 => std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1),
+                threads => threads,
+            },
             lookback: raw.query.lookback_delta.0,
             rule_files: raw.rules.files.iter().map(|file| folder.join(file)).collect(),
             evaluation_interval: raw.rules.evaluation_interval.0,

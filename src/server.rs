@@ -242,6 +242,7 @@ impl Server {
                 limits: config.query,
                 lookback: config.lookback,
                 queries_concurrent_max: config.queries_concurrent_max,
+                query_threads: config.query_threads,
                 external_labels: config.external_labels.clone(),
                 ..Default::default()
             },

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
-use model::read::Cancel;
+use model::read::{Cancel, Threads};
 use model::{Clock, QueryContext, QueryLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -26,6 +26,7 @@ pub(crate) struct Runner {
     concurrent_max: usize,
     queue_timeout: Duration,
     limits: QueryLimits,
+    threads: Threads,
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
 }
@@ -89,6 +90,7 @@ impl Runner {
             concurrent_max: options.queries_concurrent_max,
             queue_timeout: options.queue_timeout,
             limits: options.limits,
+            threads: Threads::new(options.query_threads),
             clock,
             telemetry,
         }
@@ -107,7 +109,8 @@ impl Runner {
         };
         let mut limits = self.limits;
         limits.timeout = timeout.map_or(limits.timeout, |timeout| timeout.min(limits.timeout));
-        let context = QueryContext::new(limits, self.clock.clone());
+        let context =
+            QueryContext::new(limits, self.clock.clone()).with_threads(self.threads.clone());
         let guard = CancelOnDrop {
             cancel: context.cancel_handle(),
             telemetry: self.telemetry.clone(),

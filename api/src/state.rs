@@ -55,6 +55,8 @@ pub struct ApiOptions {
     pub points_per_series_max: i64,
     /// Queries that run at once; more wait.
     pub queries_concurrent_max: usize,
+    /// Threads that running queries share beside those that they have of their own.
+    pub query_threads: usize,
     /// How long a query waits for its turn before it is refused.
     pub queue_timeout: Duration,
     /// Lines that a log query may ask for.
@@ -72,6 +74,7 @@ impl Default for ApiOptions {
             lookback: Duration::from_secs(300),
             points_per_series_max: 11_000,
             queries_concurrent_max: 20,
+            query_threads: 0,
             queue_timeout: Duration::from_secs(10),
             log_lines_max: 5000,
             tails_max: 10,

@@ -8,7 +8,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Clock, TimestampMs, TimestampNs};
@@ -61,9 +61,54 @@ impl Cancel {
     }
 }
 
+/// Threads that queries share: each query has one of its own and borrows from these what is idle.
+/// Cloning shares them.
+#[derive(Debug, Clone, Default)]
+pub struct Threads(Arc<AtomicUsize>);
+
+impl Threads {
+    /// So many beside those that queries have of their own.
+    pub fn new(count: usize) -> Self {
+        Threads(Arc::new(AtomicUsize::new(count)))
+    }
+
+    /// Takes up to `count` that are idle.
+    fn borrow(&self, count: usize) -> BorrowedThreads {
+        let mut taken = 0;
+        let take = |idle: usize| {
+            taken = count.min(idle);
+            Some(idle - taken)
+        };
+        // Never fails: `take` always has an answer.
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok();
+        BorrowedThreads { threads: self.clone(), count: taken }
+    }
+}
+
+/// Threads that a part of a query may start; given back when it is dropped.
+#[derive(Debug)]
+pub struct BorrowedThreads {
+    threads: Threads,
+    count: usize,
+}
+
+impl BorrowedThreads {
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+impl Drop for BorrowedThreads {
+    fn drop(&mut self) {
+        self.threads.0.fetch_add(self.count, Ordering::Relaxed);
+    }
+}
+
 /// The budget, deadline and cancellation of one query; shared by all of its reads.
 pub struct QueryContext {
     limits: QueryLimits,
+    threads: Threads,
     cancel: Cancel,
     clock: Arc<dyn Clock>,
     deadline: Duration,
@@ -83,6 +128,7 @@ impl QueryContext {
         let deadline = clock.monotonic().saturating_add(limits.timeout);
         QueryContext {
             limits,
+            threads: Threads::default(),
             cancel: Cancel::default(),
             clock,
             deadline,
@@ -91,6 +137,16 @@ impl QueryContext {
             memory_bytes: AtomicU64::new(0),
             checks: AtomicU64::new(0),
         }
+    }
+
+    /// Lets the query work on more threads than its own.
+    pub fn with_threads(self, threads: Threads) -> Self {
+        QueryContext { threads, ..self }
+    }
+
+    /// Threads that are idle, at most `count`: what they compute is part of this query.
+    pub fn borrow_threads(&self, count: usize) -> BorrowedThreads {
+        self.threads.borrow(count)
     }
 
     /// For tests: default limits on a clock that stands still.
@@ -307,6 +363,19 @@ pub trait SeriesSource: Send + Sync {
         request: &SeriesRequest,
         context: &'a QueryContext,
     ) -> Result<SeriesStream<'a>>;
+
+    /// The same series in at most `count` streams, more than zero, for as many threads. Which series
+    /// are in which stream depends on nothing but what is stored. One stream where sharing the work
+    /// costs more than it saves.
+    fn select_parts<'a>(
+        &'a self,
+        request: &SeriesRequest,
+        count: usize,
+        context: &'a QueryContext,
+    ) -> Result<Vec<SeriesStream<'a>>> {
+        let _ = count;
+        Ok(vec![self.select(request, context)?])
+    }
 
     /// Names of labels on matching series with samples in `range`, sorted. A store may also tell
     /// those of series whose samples lie near the range, in a part of the store that overlaps it.

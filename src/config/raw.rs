@@ -200,6 +200,7 @@ keys! {
         bytes_max: ByteSize = mebibytes(4096),
         memory_bytes_max: ByteSize = mebibytes(1024),
         concurrent_max: usize = 20,
+        threads: usize = 0,
         lookback_delta: Span = seconds(300),
     }
 }

@@ -284,20 +284,34 @@ fn weight(histogram: &NativeHistogram) -> u64 {
     (bytes as u64 + 8) / 16
 }
 
+impl Counting<'_> {
+    fn counted<'b>(&self, request: &SeriesRequest, stream: SeriesStream<'b>) -> SeriesStream<'b> {
+        let (matchers, passed) = (request.matchers.clone(), self.passed.clone());
+        Box::new(stream.inspect(move |series| {
+            if let Ok(columns) = series {
+                passed.lock().push((matchers.clone(), Passed::of(columns)));
+            }
+        }))
+    }
+}
+
 impl SeriesSource for Counting<'_> {
     fn select<'b>(
         &'b self,
         request: &SeriesRequest,
         context: &'b QueryContext,
     ) -> model::Result<SeriesStream<'b>> {
-        let matchers = request.matchers.clone();
-        let passed = self.passed.clone();
-        let stream = self.source.select(request, context)?;
-        Ok(Box::new(stream.inspect(move |series| {
-            if let Ok(columns) = series {
-                passed.lock().push((matchers.clone(), Passed::of(columns)));
-            }
-        })))
+        Ok(self.counted(request, self.source.select(request, context)?))
+    }
+
+    fn select_parts<'b>(
+        &'b self,
+        request: &SeriesRequest,
+        count: usize,
+        context: &'b QueryContext,
+    ) -> model::Result<Vec<SeriesStream<'b>>> {
+        let streams = self.source.select_parts(request, count, context)?;
+        Ok(streams.into_iter().map(|stream| self.counted(request, stream)).collect())
     }
 
     fn label_names(

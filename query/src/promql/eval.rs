@@ -4,6 +4,7 @@
 //! denser grid that covers the windows of all outer steps, so that each series is read once. Parts
 //! that do not depend on the evaluation time (`@`) are computed for one step and repeated.
 
+mod parallel;
 mod repeated;
 mod selectors;
 
@@ -23,7 +24,7 @@ use crate::vector::{
 };
 
 use self::repeated::Repeated;
-pub(super) use self::selectors::latest;
+pub(super) use self::selectors::{Windows, latest};
 
 type Result<T, E = EvalError> = std::result::Result<T, E>;
 

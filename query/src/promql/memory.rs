@@ -181,6 +181,20 @@ impl SeriesSource for MemorySeries {
         Ok(Box::new(found.into_iter()))
     }
 
+    fn select_parts<'a>(
+        &'a self,
+        request: &SeriesRequest,
+        count: usize,
+        context: &'a QueryContext,
+    ) -> Result<Vec<SeriesStream<'a>>> {
+        let mut parts: Vec<Vec<Result<SeriesColumns>>> = Vec::new();
+        parts.resize_with(count, Vec::new);
+        for (i, series) in self.select(request, context)?.enumerate() {
+            parts[i % count].push(series);
+        }
+        Ok(parts.into_iter().map(|part| Box::new(part.into_iter()) as SeriesStream<'_>).collect())
+    }
+
     fn label_names(
         &self,
         matchers: &[Matcher],

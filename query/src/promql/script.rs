@@ -12,7 +12,7 @@ mod ways;
 
 use std::sync::Arc;
 
-use model::read::QueryLimits;
+use model::read::{QueryLimits, Threads};
 use model::{Labels, ManualClock, QueryContext};
 
 use super::eval::EvalOptions;
@@ -213,5 +213,6 @@ fn time(text: &str) -> Check<i64> {
 fn settings() -> (EvalOptions, QueryContext) {
     let limits = QueryLimits { items_max: 100_000, ..QueryLimits::default() };
     let clock = Arc::new(ManualClock::default());
-    (EvalOptions::default(), QueryContext::new(limits, clock))
+    let context = QueryContext::new(limits, clock).with_threads(Threads::new(2));
+    (EvalOptions::default(), context)
 }

@@ -26,7 +26,7 @@ use self::counters::Plans;
 use self::floats::sum;
 use self::functions::find;
 use super::ast::{Call, Expr, ExprKind, Extension, ValueType};
-use super::eval::{Evaluator, Sink};
+use super::eval::{Evaluator, Sink, Windows};
 use crate::errors::{EvalError, Span};
 use crate::vector::{Column, Grid, Notes, absent, is_absent};
 
@@ -187,7 +187,6 @@ struct RangeCall<'e> {
     /// The numbers among the arguments, one for each step.
     parameters: Vec<Vec<f64>>,
     extension: Option<Extension>,
-    plans: Option<Plans>,
     span: Span,
     grid: &'e Grid,
 }
@@ -224,28 +223,31 @@ pub(super) fn call(
         .ok_or_else(|| EvalError::NotSupported { what: name.to_owned() })?;
     // Remarks are about the first argument, also where that is a number.
     let span = call.arguments.first().unwrap_or(matrix).unwrap_parens().span;
-    let plans = counters::Function::of(name).filter(|_| extension.is_none()).map(Plans::new);
-    let mut call = RangeCall { name, function, parameters, extension, plans, span, grid };
-    let mut is_checked = name != "double_exponential_smoothing";
+    let plans = counters::Function::of(name).filter(|_| extension.is_none());
     let starts = extension.is_some() || NEED_STARTS.contains(&name);
     let wanted = (rollups::summary_of(name), starts);
-    evaluator.each_window(matrix, grid, wanted, &mut |evaluator, shape, series| {
-        if !is_checked {
-            check_smoothing(&call.parameters)?;
-            is_checked = true;
-        }
-        match call.apply(evaluator, shape, series)? {
-            Some(column) => sink(evaluator, column),
-            None => Ok(()),
-        }
-    })
+    let call = RangeCall { name, function, parameters, extension, span, grid };
+    let make = || -> Windows<'_> {
+        let mut plans = plans.map(Plans::new);
+        let mut is_checked = name != "double_exponential_smoothing";
+        let call = &call;
+        Box::new(move |evaluator, shape, series| {
+            if !is_checked {
+                check_smoothing(&call.parameters)?;
+                is_checked = true;
+            }
+            call.apply(evaluator, plans.as_mut(), shape, series)
+        })
+    };
+    evaluator.map_windows(matrix, grid, wanted, &make, sink)
 }
 
 impl RangeCall<'_> {
     /// The results of one series, if there are any.
     fn apply(
-        &mut self,
+        &self,
         evaluator: &mut Evaluator<'_>,
+        plans: Option<&mut Plans>,
         shape: &Shape,
         series: Samples,
     ) -> Result<Option<Column>, EvalError> {
@@ -257,7 +259,7 @@ impl RangeCall<'_> {
         let is_delta = series.labels.get(TEMPORALITY) == Some(DELTA);
         let of_deltas = is_delta.then(|| deltas::find(name)).flatten();
         let function = of_deltas.unwrap_or(self.function);
-        let planned = match (&mut self.plans, of_deltas) {
+        let planned = match (plans, of_deltas) {
             (Some(plans), None) => plans.column(&series, shape, grid),
             _ => None,
         };
@@ -385,7 +387,7 @@ fn absent_over_time(
     grid: &Grid,
 ) -> Result<Column, EvalError> {
     let mut values = vec![1.0; grid.count];
-    evaluator.each_window(matrix, grid, (None, false), &mut |evaluator, shape, series| {
+    evaluator.each_window(matrix, grid, &mut |evaluator, shape, series| {
         let present = |_: usize, _: &Window<'_>| Cell::Float(1.0);
         let (present, _) = over_windows(&series, shape, grid, evaluator.context, present)?;
         for (value, present) in values.iter_mut().zip(present) {

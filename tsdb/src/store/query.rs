@@ -21,6 +21,11 @@ use crate::store::labels::Asked;
 use crate::store::rollups::{self, RollupPlan};
 use crate::view::{OpenBlock, View};
 
+/// Below this a thread is not worth its start.
+const SERIES_PER_PART_MIN: usize = 64;
+/// So many series that follow each other are read by one thread.
+const SERIES_TOGETHER: usize = 32;
+
 /// Where the samples of one series lie.
 pub(super) struct Sources {
     /// In the head, with the id that proves that the slot is still this series'.
@@ -152,6 +157,78 @@ impl Tsdb {
             }
             error.into()
         })
+    }
+}
+
+impl<'a> Reading<'a> {
+    /// One series after the other.
+    fn stream(
+        mut self,
+        sources: Vec<Sources>,
+        columns: SeriesColumnsWanted,
+        context: &'a QueryContext,
+    ) -> impl Iterator<Item = model::Result<SeriesColumns>> + Send + use<'a> {
+        let SeriesColumnsWanted { samples, starts } = columns;
+        let wanted = Wanted { values: true, starts, exemplars: false };
+        sources.into_iter().filter_map(move |sources| {
+            let id = sources.head.map_or(SeriesId(u64::MAX), |(_, id)| id);
+            if !samples && !starts {
+                let found = context.check().and_then(|()| self.read_labels(&sources));
+                return found.transpose().map(|labels| Ok(bare(id, labels?)));
+            }
+            if self.rollups.is_some() {
+                match self.read_rollup(&sources) {
+                    Ok(None) => {}
+                    Ok(Some((labels, rollup))) => {
+                        let buckets = rollup.len() as u64;
+                        let charged = context.charge(buckets, 0);
+                        let rollup = Some(Box::new(rollup));
+                        let out = SeriesColumns { rollup, ..bare(id, labels) };
+                        return Some(charged.map(|()| out));
+                    }
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+            let found = self.read(&sources, wanted);
+            let (labels, columns) = match found.transpose()? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error)),
+            };
+            let count = columns.values.len() as u64;
+            let histograms = columns.histograms.len() as u64;
+            if let Err(error) = context.charge(count + histograms, 0) {
+                return Some(Err(error));
+            }
+            let mut out = bare(id, labels);
+            if starts && !columns.starts.is_empty() {
+                out.starts_ms = expand_starts(&columns.starts, columns.values.len());
+            }
+            if starts && columns.histograms.iter().any(|sample| sample.start != NO_START) {
+                out.histogram_starts_ms =
+                    columns.histograms.iter().map(|sample| sample.start.0).collect();
+            }
+            out.times_ms = columns.times;
+            out.values = columns.values;
+            out.histograms = columns
+                .histograms
+                .into_iter()
+                .map(|sample| (sample.at, sample.histogram))
+                .collect();
+            Some(Ok(out))
+        })
+    }
+
+    /// The same way through the store for another thread.
+    fn another(&self) -> Reading<'a> {
+        Reading {
+            store: self.store,
+            view: self.view.clone(),
+            range: self.range,
+            cache: RangeCache::new(self.range),
+            scratches: self.view.blocks.iter().map(|_| ReadScratch::default()).collect(),
+            pool: TimesPool::default(),
+            rollups: self.rollups.clone(),
+        }
     }
 }
 
@@ -303,57 +380,35 @@ impl SeriesSource for Tsdb {
         request: &SeriesRequest,
         context: &'a QueryContext,
     ) -> model::Result<SeriesStream<'a>> {
-        let (mut reading, sources) =
+        let (reading, sources) =
             self.begin_reading(&request.matchers, request.range, request.rollup, context)?;
-        let SeriesColumnsWanted { samples, starts } = request.columns;
-        let wanted = Wanted { values: true, starts, exemplars: false };
-        let stream = sources.into_iter().filter_map(move |sources| {
-            let id = sources.head.map_or(SeriesId(u64::MAX), |(_, id)| id);
-            if !samples && !starts {
-                let found = context.check().and_then(|()| reading.read_labels(&sources));
-                return found.transpose().map(|labels| Ok(bare(id, labels?)));
-            }
-            if reading.rollups.is_some() {
-                match reading.read_rollup(&sources) {
-                    Ok(None) => {}
-                    Ok(Some((labels, rollup))) => {
-                        let buckets = rollup.len() as u64;
-                        let charged = context.charge(buckets, 0);
-                        let rollup = Some(Box::new(rollup));
-                        let out = SeriesColumns { rollup, ..bare(id, labels) };
-                        return Some(charged.map(|()| out));
-                    }
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-            let found = reading.read(&sources, wanted);
-            let (labels, columns) = match found.transpose()? {
-                Ok(found) => found,
-                Err(error) => return Some(Err(error)),
-            };
-            let count = columns.values.len() as u64;
-            let histograms = columns.histograms.len() as u64;
-            if let Err(error) = context.charge(count + histograms, 0) {
-                return Some(Err(error));
-            }
-            let mut out = bare(id, labels);
-            if starts && !columns.starts.is_empty() {
-                out.starts_ms = expand_starts(&columns.starts, columns.values.len());
-            }
-            if starts && columns.histograms.iter().any(|sample| sample.start != NO_START) {
-                out.histogram_starts_ms =
-                    columns.histograms.iter().map(|sample| sample.start.0).collect();
-            }
-            out.times_ms = columns.times;
-            out.values = columns.values;
-            out.histograms = columns
-                .histograms
-                .into_iter()
-                .map(|sample| (sample.at, sample.histogram))
-                .collect();
-            Some(Ok(out))
-        });
+        let stream = reading.stream(sources, request.columns, context);
         Ok(Box::new(stream.take(request.limit.unwrap_or(usize::MAX))))
+    }
+
+    fn select_parts<'a>(
+        &'a self,
+        request: &SeriesRequest,
+        count: usize,
+        context: &'a QueryContext,
+    ) -> model::Result<Vec<SeriesStream<'a>>> {
+        let (reading, sources) =
+            self.begin_reading(&request.matchers, request.range, request.rollup, context)?;
+        let count = count.min(sources.len() / SERIES_PER_PART_MIN).max(1);
+        if request.limit.is_some() || count == 1 {
+            let stream = reading.stream(sources, request.columns, context);
+            return Ok(vec![Box::new(stream.take(request.limit.unwrap_or(usize::MAX)))]);
+        }
+        // Neighbours share times and pages.
+        let mut parts: Vec<Vec<Sources>> = Vec::new();
+        parts.resize_with(count, Vec::new);
+        for (i, sources) in sources.into_iter().enumerate() {
+            parts[i / SERIES_TOGETHER % count].push(sources);
+        }
+        let stream = |part| -> SeriesStream<'a> {
+            Box::new(reading.another().stream(part, request.columns, context))
+        };
+        Ok(parts.into_iter().map(stream).collect())
     }
 
     fn label_names(

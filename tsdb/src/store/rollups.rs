@@ -172,6 +172,7 @@ pub(super) fn inside((start, end): (i64, i64)) -> RangeMs {
 }
 
 /// Which raw blocks have a rollup that can stand in for them, and where.
+#[derive(Clone)]
 pub(super) struct RollupPlan {
     request: RollupRequest,
     /// In the order of the view's blocks: the place of the rollup block (its own, if samples are

@@ -387,6 +387,40 @@ fn a_deletion_is_seen_at_once_taken_back_or_made_final() {
 }
 
 #[test]
+fn series_in_parts_are_those_in_one_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), small());
+    for round in 0..4 {
+        let points = (0..200)
+            .map(|job| point(&store, &labels("m", job), i64::from(job % 7) + round, 1.0))
+            .collect();
+        write(&store, points);
+        if round == 1 {
+            clock.advance(Duration::from_secs(60));
+            store.maintain().unwrap();
+        }
+    }
+    let context = QueryContext::unlimited();
+    let request = SeriesRequest::samples(vec![Matcher::equal("__name__", "m")], RangeMs::ALL);
+    let sorted = |streams: Vec<model::read::SeriesStream<'_>>| {
+        let series = streams.into_iter().flatten().map(|series| {
+            let series = series.unwrap();
+            (series.labels, series.times_ms, series.values)
+        });
+        let mut series: Vec<_> = series.collect();
+        series.sort_by(|a, b| a.0.cmp(&b.0));
+        series
+    };
+    let whole = sorted(vec![store.select(&request, &context).unwrap()]);
+    assert_eq!(whole.len(), 200);
+    for (asked, given) in [(1, 1), (2, 2), (3, 3), (9, 3)] {
+        let parts = store.select_parts(&request, asked, &context).unwrap();
+        assert_eq!(parts.len(), given);
+        assert!(sorted(parts) == whole);
+    }
+}
+
+#[test]
 fn series_that_are_looked_up_together_get_the_ids_that_they_get_alone() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open_with(dir.path(), Options { series_max: 6, ..Default::default() });

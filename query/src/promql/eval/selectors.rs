@@ -7,6 +7,7 @@ use model::rollup::{RollupRequest, Summary};
 use model::sample::is_stale;
 use model::{NativeHistogram, TimestampMs};
 
+use super::parallel::{MakeWork, THREADS_MAX, Work};
 use super::{Evaluator, MatrixSeries, Result, Sink, Wanted};
 use crate::errors::EvalError;
 use crate::histogram;
@@ -24,16 +25,15 @@ impl Evaluator<'_> {
         })
     }
 
-    /// Reads the series of a selector with samples in `(first - before, last + after]` around the
-    /// evaluation times of `grid`, one after the other, in no order.
-    fn select_each(
-        &mut self,
+    /// Asks for the series of a selector with samples in `(first - before, last + after]` around the
+    /// evaluation times of `grid`.
+    fn request(
+        &self,
         selector: &Selector,
         grid: &Grid,
         (before_ms, after_ms): (i64, i64),
         (rollup, starts): (Option<RollupRequest>, bool),
-        each: &mut dyn FnMut(&mut Self, SeriesColumns) -> Result<()>,
-    ) -> Result<()> {
+    ) -> SeriesRequest {
         let fixed = self.resolve_at(selector.at);
         let first = fixed.unwrap_or(grid.start).saturating_sub(selector.offset_ms);
         let last = fixed.unwrap_or(grid.last()).saturating_sub(selector.offset_ms);
@@ -41,26 +41,53 @@ impl Evaluator<'_> {
             start: TimestampMs(first.saturating_sub(before_ms).saturating_add(1)),
             end: TimestampMs(last.saturating_add(after_ms)),
         };
-        let request = SeriesRequest {
+        SeriesRequest {
             matchers: selector.all_matchers(),
             range,
             columns: SeriesColumnsWanted { samples: true, starts },
             limit: None,
             step_ms: if grid.count > 1 { grid.step } else { 0 },
             rollup,
-        };
+        }
+    }
+
+    /// Reads the series of a request, one after the other, in no order.
+    fn select_each(
+        &mut self,
+        request: &SeriesRequest,
+        each: &mut dyn FnMut(&mut Self, SeriesColumns) -> Result<()>,
+    ) -> Result<()> {
         let (source, context) = (self.source, self.context);
-        for columns in source.select(&request, context)? {
-            let mut columns = columns?;
-            if self.needs_totals && !self.needs_buckets && !columns.histograms.is_empty() {
-                histogram::keep_totals(&mut columns.histograms);
-            }
+        for columns in source.select(request, context)? {
+            let columns = self.without_buckets(columns?);
             each(self, columns)?;
         }
         Ok(())
     }
 
-    /// The same, sorted by labels.
+    /// Reads the series of a request and does the work for each, on several threads if some are
+    /// idle; hands out the results one by one, in no order.
+    fn select_map(
+        &mut self,
+        request: &SeriesRequest,
+        make: &MakeWork<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
+        let (source, context) = (self.source, self.context);
+        let borrowed = context.borrow_threads(THREADS_MAX - 1);
+        let streams = source.select_parts(request, 1 + borrowed.count(), context)?;
+        self.map_streams(streams, make, sink)
+    }
+
+    /// A series as it is needed: without the buckets of histograms if only totals are.
+    fn without_buckets(&self, mut series: SeriesColumns) -> SeriesColumns {
+        if self.needs_totals && !self.needs_buckets && !series.histograms.is_empty() {
+            histogram::keep_totals(&mut series.histograms);
+        }
+        series
+    }
+
+    /// The series of a selector, sorted by labels.
     pub(in crate::promql) fn select(
         &mut self,
         selector: &Selector,
@@ -68,7 +95,8 @@ impl Evaluator<'_> {
         reach_ms: (i64, i64),
     ) -> Result<Vec<SeriesColumns>> {
         let mut series = Vec::new();
-        self.select_each(selector, grid, reach_ms, (None, true), &mut |evaluator, columns| {
+        let request = self.request(selector, grid, reach_ms, (None, true));
+        self.select_each(&request, &mut |evaluator, columns| {
             let samples = columns.values.len() + columns.histograms.len();
             evaluator.context.hold(samples as u64 * 16)?;
             series.push(columns);
@@ -96,8 +124,10 @@ impl Evaluator<'_> {
             .flatten();
         let before = rollup.map_or(lookback, |rollup| rollup.resolution_ms);
         let columns = (rollup, wanted == Wanted::StartTimes);
-        self.select_each(selector, grid, (before, 0), columns, &mut |evaluator, series| {
+        let request = self.request(selector, grid, (before, 0), columns);
+        let work = |evaluator: &mut Evaluator<'_>, series: SeriesColumns| {
             evaluator.charge_grid(grid)?;
+            let series = evaluator.without_buckets(series);
             let (values, histograms) = match &series.rollup {
                 Some(rollup) => {
                     let times = (grid, selector.offset_ms, lookback);
@@ -108,34 +138,75 @@ impl Evaluator<'_> {
             };
             let drop_name = wanted != Wanted::Values;
             let column = Column { labels: series.labels, drop_name, values, histograms };
-            if column.has_any() { sink(evaluator, column) } else { Ok(()) }
-        })
+            Ok(column.has_any().then_some(column))
+        };
+        self.select_map(&request, &|| Box::new(work), sink)
     }
 
     /// The series of a range selector or subquery, with what their windows look like for all steps
-    /// of `grid`; one after the other, in no order. A rollup may answer if there is a summary for it;
-    /// start times are read only if they are wanted.
+    /// of `grid`; one after the other, in no order. Start times are not read.
     pub(in crate::promql) fn each_window(
         &mut self,
         expr: &Expr,
         grid: &Grid,
-        (summary, starts): (Option<Summary>, bool),
         each: &mut dyn FnMut(&mut Self, &Shape, Samples) -> Result<()>,
     ) -> Result<()> {
         match &expr.unwrap_parens().kind {
-            ExprKind::Range(range) => self.range_windows(range, grid, (summary, starts), each),
+            ExprKind::Range(range) => {
+                let (shape, request) = self.range_request(range, grid, (None, false));
+                self.select_each(&request, &mut |evaluator, series| {
+                    each(evaluator, &shape, Samples::from_stored(series))
+                })
+            }
             ExprKind::Subquery(subquery) => self.subquery_windows(subquery, grid, each),
-            _ => Err(EvalError::NotSupported { what: format!("{expr} as a range vector") }),
+            _ => Err(not_a_range(expr)),
         }
     }
 
-    fn range_windows(
+    /// What comes of the windows of each series of a range selector or subquery; one after the
+    /// other, in no order. A rollup may answer if there is a summary for it; start times are read
+    /// only if they are wanted.
+    pub(in crate::promql) fn map_windows(
         &mut self,
+        expr: &Expr,
+        grid: &Grid,
+        wanted: (Option<Summary>, bool),
+        make: &MakeWindows<'_>,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
+        match &expr.unwrap_parens().kind {
+            ExprKind::Range(range) => {
+                let (shape, request) = self.range_request(range, grid, wanted);
+                let make_work = || -> Work<'_> {
+                    let mut windows = make();
+                    Box::new(move |evaluator, series| {
+                        let series = evaluator.without_buckets(series);
+                        windows(evaluator, &shape, Samples::from_stored(series))
+                    })
+                };
+                self.select_map(&request, &make_work, sink)
+            }
+            ExprKind::Subquery(subquery) => {
+                let mut windows = make();
+                self.subquery_windows(
+                    subquery,
+                    grid,
+                    &mut |evaluator, shape, series| match windows(evaluator, shape, series)? {
+                        Some(column) => sink(evaluator, column),
+                        None => Ok(()),
+                    },
+                )
+            }
+            _ => Err(not_a_range(expr)),
+        }
+    }
+
+    fn range_request(
+        &self,
         range: &RangeSelector,
         grid: &Grid,
         (summary, starts): (Option<Summary>, bool),
-        each: &mut dyn FnMut(&mut Self, &Shape, Samples) -> Result<()>,
-    ) -> Result<()> {
+    ) -> (Shape, SeriesRequest) {
         let fixed = self.resolve_at(range.selector.at);
         let first = fixed.unwrap_or(grid.start).saturating_sub(range.selector.offset_ms);
         let step_ms = if fixed.is_none() && grid.count > 1 { grid.step } else { 0 };
@@ -147,10 +218,7 @@ impl Evaluator<'_> {
         let reach = (range.range_ms.saturating_add(before_ms), after_ms);
         let (range_ms, offset_ms) = (range.range_ms, range.selector.offset_ms);
         let shape = Shape { range_ms, offset_ms, fixed, before_ms, after_ms };
-        let columns = (rollup, starts);
-        self.select_each(&range.selector, grid, reach, columns, &mut |evaluator, series| {
-            each(evaluator, &shape, Samples::from_stored(series))
-        })
+        (shape, self.request(&range.selector, grid, reach, (rollup, starts)))
     }
 
     #[inline(never)]
@@ -185,7 +253,7 @@ impl Evaluator<'_> {
     ) -> Result<Vec<MatrixSeries>> {
         let extension = extended::of(expr);
         let mut matrix = Vec::new();
-        self.each_window(expr, grid, (None, false), &mut |evaluator, shape, mut series| {
+        self.each_window(expr, grid, &mut |evaluator, shape, mut series| {
             let (start, end) = shape.bounds(grid.start);
             if let Some(extension) = extension {
                 extended::extend_samples(&mut series, (start, end), extension)?;
@@ -217,6 +285,17 @@ impl Evaluator<'_> {
         }
         Ok(matrix)
     }
+}
+
+/// Computes the windows of one series after the other; `None` if nothing comes of them.
+pub(in crate::promql) type Windows<'w> =
+    Box<dyn FnMut(&mut Evaluator<'_>, &Shape, Samples) -> Result<Option<Column>> + 'w>;
+
+/// Makes what one thread needs for it.
+pub(in crate::promql) type MakeWindows<'w> = dyn Fn() -> Windows<'w> + Sync + 'w;
+
+fn not_a_range(expr: &Expr) -> EvalError {
+    EvalError::NotSupported { what: format!("{expr} as a range vector") }
 }
 
 /// The latest sample of a series at each step that is not older than `lookback`.

@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use model::{
-    ErrorKind, Labels, ManualClock, NativeHistogram, QueryContext, TimestampMs, read::QueryLimits,
-};
+use model::read::{QueryLimits, Threads};
+use model::{ErrorKind, Labels, ManualClock, NativeHistogram, QueryContext, TimestampMs};
 use proptest::prelude::*;
 
 use crate::promql::memory::MemorySeries;
@@ -60,6 +59,40 @@ fn what_a_query_holds_is_bounded_and_what_passes_through_is_not() {
         assert_eq!(error.kind(), ErrorKind::Exhausted, "{text}: {error}");
         assert!(error.to_string().contains("memory"), "{text}: {error}");
     }
+}
+
+#[test]
+fn more_threads_give_the_same_and_fail_alike() {
+    let mut store = MemorySeries::new();
+    for series in 0..300 {
+        let labels = labels(&[("__name__", "a"), ("n", &series.to_string())]);
+        (0..60)
+            .for_each(|minute| store.push(&labels, minute * 60_000, 0, (minute * series) as f64));
+    }
+    let evaluate = |text: &str, threads: &Threads, items_max: u64| {
+        let limits = QueryLimits { items_max, ..Default::default() };
+        let context = QueryContext::new(limits, Arc::new(ManualClock::default()))
+            .with_threads(threads.clone());
+        let (start, end) = (TimestampMs(0), TimestampMs(3_600_000));
+        let options = EvalOptions::default();
+        evaluate_range(&parse(text).unwrap(), start, end, 30_000, &store, &options, &context)
+    };
+    for text in ["a", "rate(a[5m])", "sum(a)", "topk(3, a)", "count(rate(a[5m])) / count(a)"] {
+        let alone = evaluate(text, &Threads::default(), u64::MAX).unwrap();
+        let threads = Threads::new(5);
+        assert_eq!(evaluate(text, &threads, u64::MAX).unwrap(), alone, "{text}");
+        for threads in [Threads::default(), threads.clone()] {
+            let error = evaluate(text, &threads, 20_000).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Exhausted, "{text}: {error}");
+        }
+        let context = QueryContext::unlimited().with_threads(threads);
+        assert_eq!(context.borrow_threads(9).count(), 5, "all were given back");
+    }
+    // A smoothing factor is refused by whoever sees it first.
+    let text = "double_exponential_smoothing(a[5m], 2, 0.5)";
+    let [one, many] = [Threads::default(), Threads::new(5)]
+        .map(|threads| evaluate(text, &threads, u64::MAX).unwrap_err().to_string());
+    assert_eq!(one, many);
 }
 
 #[test]
