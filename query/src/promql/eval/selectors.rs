@@ -15,6 +15,12 @@ use crate::promql::ast::{AtModifier, Expr, ExprKind, RangeSelector, Selector, Su
 use crate::promql::windows::{self, Samples, Shape, extended};
 use crate::vector::{self, Column, Grid, absent};
 
+/// How far apart samples are, as a guess.
+const SAMPLE_DISTANCE_MS: i64 = 15_000;
+/// Samples and steps of a series from which on another thread saves more than it costs to hand the
+/// result over: at the instant of 100,000 series it costs as much again.
+const WORK_MIN: i64 = 64;
+
 impl Evaluator<'_> {
     /// The moment that replaces the evaluation time.
     pub(in crate::promql) fn resolve_at(&self, at: Option<AtModifier>) -> Option<i64> {
@@ -70,11 +76,15 @@ impl Evaluator<'_> {
     fn select_map(
         &mut self,
         request: &SeriesRequest,
+        steps: usize,
         make: &MakeWork<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
         let (source, context) = (self.source, self.context);
-        let borrowed = context.borrow_threads(THREADS_MAX - 1);
+        let samples =
+            request.range.end.0.saturating_sub(request.range.start.0) / SAMPLE_DISTANCE_MS;
+        let is_much = samples.saturating_add(steps as i64) >= WORK_MIN;
+        let borrowed = context.borrow_threads(if is_much { THREADS_MAX - 1 } else { 0 });
         let streams = source.select_parts(request, 1 + borrowed.count(), context)?;
         self.map_streams(streams, make, sink)
     }
@@ -140,7 +150,7 @@ impl Evaluator<'_> {
             let column = Column { labels: series.labels, drop_name, values, histograms };
             Ok(column.has_any().then_some(column))
         };
-        self.select_map(&request, &|| Box::new(work), sink)
+        self.select_map(&request, grid.count, &|| Box::new(work), sink)
     }
 
     /// The series of a range selector or subquery, with what their windows look like for all steps
@@ -184,7 +194,7 @@ impl Evaluator<'_> {
                         windows(evaluator, &shape, Samples::from_stored(series))
                     })
                 };
-                self.select_map(&request, &make_work, sink)
+                self.select_map(&request, grid.count, &make_work, sink)
             }
             ExprKind::Subquery(subquery) => {
                 let mut windows = make();
