@@ -1,5 +1,6 @@
 //! Label sets: the identity of a series, of a log stream and of an alert.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,9 @@ pub const TEMPORALITY: &str = "__temporality__";
 
 /// The value of [`TEMPORALITY`].
 pub const DELTA: &str = "delta";
+
+/// So much of the text in which a thread builds labels is kept for the next ones.
+const TEXT_BYTES_KEPT: usize = 64 << 10;
 
 /// An immutable label set: sorted by name, each name once, no empty value (an empty value means
 /// that the label is absent, as in Prometheus). Cloning is cheap.
@@ -109,20 +113,30 @@ impl Labels {
         Labels::pack(pairs.filter(|(_, value)| !value.is_empty()))
     }
 
+    /// Of labels in order of name, each name once, no value empty: as they come out of another set.
+    pub fn from_sorted<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
+        debug_assert!(labels.clone().is_sorted_by(|a, b| a.0 < b.0));
+        Labels::pack(labels)
+    }
+
     /// Of labels in order of name, each name once, no value empty.
     fn pack<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
-        let (count, length) = labels.clone().fold((0, 2), |(count, sum), (name, value)| {
-            (count + 1, sum + 4 + name.len() + value.len())
-        });
-        let mut text = String::with_capacity(length);
-        put_number(&mut text, count);
-        for (name, value) in labels {
-            put_number(&mut text, name.len());
-            put_number(&mut text, value.len());
-            text.push_str(name);
-            text.push_str(value);
+        thread_local! {
+            static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
         }
-        Labels(text.into())
+        TEXT.with_borrow_mut(|text| {
+            text.clear();
+            put_number(text, labels.clone().count());
+            for (name, value) in labels {
+                put_number(text, name.len());
+                put_number(text, value.len());
+                text.push_str(name);
+                text.push_str(value);
+            }
+            let labels = Labels(text.as_str().into());
+            text.shrink_to(TEXT_BYTES_KEPT);
+            labels
+        })
     }
 
     /// The value of `name`.

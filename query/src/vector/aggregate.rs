@@ -30,6 +30,9 @@ pub struct Grouping {
 impl Grouping {
     /// The labels of the group that a series belongs to.
     pub fn group_of(&self, labels: &Labels) -> Labels {
+        if !self.without && self.labels.is_empty() {
+            return Labels::empty();
+        }
         let mut names: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         if self.without {
             names.push(METRIC_NAME);

@@ -341,7 +341,7 @@ impl Catalogue {
     }
 
     /// Names and values of a live series in order of name.
-    pub(crate) fn label_refs(&self, slot: u32) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn label_refs(&self, slot: u32) -> impl Iterator<Item = (&str, &str)> + Clone {
         let series = self.series.get(slot as usize).copied().unwrap_or_default();
         self.pairs_of(series).iter().map(|pair| {
             let pair = &self.pairs[*pair as usize];
@@ -351,7 +351,7 @@ impl Catalogue {
 
     /// The labels of a live series.
     pub(crate) fn labels(&self, slot: u32) -> Labels {
-        Labels::from_pairs(self.label_refs(slot))
+        Labels::from_sorted(self.label_refs(slot))
     }
 
     /// How many live series have this label value.
