@@ -3,8 +3,9 @@
 use crate::cardinality::{Cardinality, CardinalityRequest, HeadCardinality, StoredBlock};
 use crate::clock::TimestampMs;
 use crate::error::Result;
+use crate::log::LineCondition;
 use crate::matcher::Matcher;
-use crate::read::{QueryContext, RangeMs};
+use crate::read::{QueryContext, RangeMs, RangeNs};
 
 /// A deletion that can be taken back.
 #[derive(Debug, Clone)]
@@ -78,4 +79,60 @@ pub trait SeriesAdmin: Send + Sync {
 
     /// The blocks on disk, in order of their first times.
     fn blocks(&self) -> Vec<StoredBlock>;
+}
+
+/// Records that a deletion is about. All conditions hold together.
+#[derive(Debug, Clone)]
+pub struct LogSelection {
+    /// On stream labels.
+    pub matchers: Vec<Matcher>,
+    /// On lines.
+    pub lines: Vec<LineCondition>,
+    /// On what [`crate::log::field_of`] tells for a name.
+    pub fields: Vec<Matcher>,
+    /// Times.
+    pub range: RangeNs,
+}
+
+/// How far a deletion of log records is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogDeletionState {
+    /// Answers lack the records; their bytes are still on disk, and it can be taken back.
+    Hidden,
+    /// The bytes are gone too.
+    Done,
+}
+
+/// A deletion of log records.
+#[derive(Debug, Clone)]
+pub struct LogDeletion {
+    /// Names it.
+    pub id: u64,
+    /// When it was made. Records that arrive later are not deleted.
+    pub made_at: TimestampMs,
+    /// What the caller wrote, to be shown again.
+    pub query: String,
+    /// Which records.
+    pub selection: LogSelection,
+    /// How far it is.
+    pub state: LogDeletionState,
+}
+
+/// Operates the log store. Calls may take long and block the thread.
+pub trait LogAdmin: Send + Sync {
+    /// Seals everything in memory and merges what can be merged. Durable on return.
+    fn merge_all(&self) -> Result<()>;
+
+    /// Numbers of the store by name: sizes by section, work done. Names end in their unit.
+    fn figures(&self) -> Vec<(String, u64)>;
+
+    /// Deletes the selected records that are stored by now and answers the id of the deletion. Gone
+    /// from answers and durable on return; `query` is kept to be shown.
+    fn delete(&self, selection: &LogSelection, query: &str) -> Result<u64>;
+
+    /// Takes a deletion back whose records are only hidden; `NotFound` if there is none.
+    fn undelete(&self, id: u64) -> Result<()>;
+
+    /// Deletions, oldest first. Those that are done are forgotten after a while.
+    fn deletions(&self) -> Vec<LogDeletion>;
 }

@@ -95,6 +95,27 @@ impl Labels {
         N: AsRef<str>,
         V: AsRef<str>,
     {
+        Labels::from_any_pairs(pairs, |value| !value.is_empty())
+    }
+
+    /// As [`Labels::from_pairs`], but keeps empty values. Only answers of LogQL have such sets,
+    /// where a parsed label may be empty.
+    pub fn from_pairs_with_empty<N, V>(pairs: impl IntoIterator<Item = (N, V)>) -> Self
+    where
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        Labels::from_any_pairs(pairs, |_| true)
+    }
+
+    fn from_any_pairs<N, V>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+        is_kept: impl Fn(&str) -> bool + Clone,
+    ) -> Self
+    where
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
         let mut labels: Vec<(N, V)> = pairs.into_iter().collect();
         let is_sorted = labels.windows(2).all(|pair| pair[0].0.as_ref() < pair[1].0.as_ref());
         if !is_sorted {
@@ -110,7 +131,7 @@ impl Labels {
             labels = unique;
         }
         let pairs = labels.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
-        Labels::pack(pairs.filter(|(_, value)| !value.is_empty()))
+        Labels::pack(pairs.filter(move |(_, value)| is_kept(value)))
     }
 
     /// Of labels in order of name, each name once, no value empty: as they come out of another set.
@@ -119,7 +140,7 @@ impl Labels {
         Labels::pack(labels)
     }
 
-    /// Of labels in order of name, each name once, no value empty.
+    /// Of labels in order of name, each name once.
     fn pack<'a>(labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
         thread_local! {
             static TEXT: RefCell<String> = const { RefCell::new(String::new()) };

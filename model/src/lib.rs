@@ -35,7 +35,7 @@ pub mod span;
 pub mod value;
 pub mod write;
 
-pub use admin::SeriesAdmin;
+pub use admin::{LogAdmin, LogSelection, SeriesAdmin};
 pub use alert::Alert;
 pub use clock::{Clock, ManualClock, SystemClock, TimestampMs, TimestampNs};
 pub use commit::Commit;

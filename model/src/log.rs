@@ -1,5 +1,11 @@
 //! Log records: a stream, an instant, a line, and structured metadata.
 
+mod condition;
+mod count;
+
+pub use condition::{LineCondition, Needle};
+pub use count::{LEVEL, LogCount, LogCountRequest, count_by_scan, field_of};
+
 use crate::clock::TimestampNs;
 use crate::labels::Labels;
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::clock::{Clock, TimestampMs, TimestampNs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::labels::Labels;
-use crate::log::LogRow;
+use crate::log::{LineCondition, LogCount, LogCountRequest, LogRow, count_by_scan};
 use crate::matcher::Matcher;
 use crate::rollup::{Rollup, RollupRequest};
 use crate::sample::{Exemplar, MetricMetadata, NativeHistogram, SeriesId};
@@ -158,6 +158,11 @@ impl QueryContext {
             ..Default::default()
         };
         QueryContext::new(limits, Arc::new(crate::clock::ManualClock::default()))
+    }
+
+    /// What time it is for the query.
+    pub fn now(&self) -> TimestampNs {
+        self.clock.now()
     }
 
     /// The handle that stops this query.
@@ -417,13 +422,13 @@ pub enum Direction {
     Backward,
 }
 
-/// A line filter that a store may use to skip rows; all of them hold together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LineHint {
-    /// The line contains this text, byte by byte.
-    Contains(String),
-    /// The line does not contain this text.
-    Lacks(String),
+/// Which columns of a record a query wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogColumns {
+    /// The line.
+    pub line: bool,
+    /// Structured metadata.
+    pub metadata: bool,
 }
 
 /// Asks for log rows.
@@ -434,12 +439,14 @@ pub struct LogRequest {
     /// Only rows inside. Exact.
     pub range: RangeNs,
     /// Rows that fail one may be left out. A hint.
-    pub lines: Vec<LineHint>,
+    pub lines: Vec<LineCondition>,
+    /// On what [`crate::log::field_of`] tells; rows that fail one may be left out. A hint.
+    pub fields: Vec<Matcher>,
     /// The order of the visit; `None` if the query does not care. Rows of equal time are visited in
     /// order of arrival, reversed for [`Direction::Backward`]. Exact.
     pub order: Option<Direction>,
-    /// Whether the visitor reads `metadata`; else it may be empty.
-    pub metadata: bool,
+    /// Columns that are not wanted may be empty.
+    pub columns: LogColumns,
 }
 
 /// Reads log records.
@@ -451,6 +458,19 @@ pub trait LogSource: Send + Sync {
         context: &QueryContext,
         visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
     ) -> Result<()>;
+
+    /// Counts matching rows, and visits the counts that are not zero, in no order, until the visitor
+    /// breaks. One key (stream, fields, pattern, bucket) may be visited several times: counts add up.
+    /// Patterns are the store's own; this method, for stores without any, takes each line for its own
+    /// pattern.
+    fn count(
+        &self,
+        request: &LogCountRequest,
+        context: &QueryContext,
+        visit: &mut dyn FnMut(&LogCount<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        count_by_scan(self, request, &|line| line.to_owned(), context, visit)
+    }
 
     /// Labels of matching streams with rows in `range`, sorted.
     fn streams(

@@ -37,6 +37,8 @@ pub struct WriteOutcome {
     pub histograms: u64,
     /// Exemplars kept, beside the accepted.
     pub exemplars: u64,
+    /// Of the accepted, log records whose lines were cut to the limit.
+    pub cut: u64,
     /// Items refused, one entry a reason.
     pub refused: Vec<Refusal>,
 }
@@ -60,6 +62,7 @@ impl WriteOutcome {
         self.accepted += other.accepted;
         self.histograms += other.histograms;
         self.exemplars += other.exemplars;
+        self.cut += other.cut;
         for refusal in other.refused {
             match self.refused.iter_mut().find(|mine| mine.reason == refusal.reason) {
                 Some(mine) => mine.count += refusal.count,
