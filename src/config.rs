@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use collector::{ConnectionOptions, Cors, DeltaTemporality, Strategy, Translation};
-use model::QueryLimits;
+use model::{Matcher, QueryLimits};
 use model::labels::Labels;
 
 use crate::logging;
@@ -114,6 +114,7 @@ impl Config {
                 attributes_max: raw.otlp.attributes_max,
                 retry_delay: raw.otlp.retry_delay.0,
                 remote_write_bytes_max: raw.remote_write.request_bytes_max.0 as usize,
+                log_line_bytes_max: raw.otlp.log_line_bytes_max.0 as usize,
                 series_cache_bytes_max: raw.otlp.series_cache_bytes_max.0 as usize,
             },
             translation,
@@ -156,8 +157,15 @@ impl Config {
                 ..Default::default()
             },
             logs: logstore::Options {
-                memory_bytes_max: memory(stores.logs.memory_bytes_max),
+                memory_bytes_max: stores.logs.memory_bytes_max.0 as usize,
+                cache_bytes_max: stores.logs.cache_bytes_max.0 as usize,
+                streams_max: stores.logs.streams_max,
                 retention_ms: stores.logs.retention.0.as_millis() as i64,
+                retention_bytes: stores.logs.retention_bytes_max.0,
+                retention_rules: stream_retention_rules(&stores.logs.retention_rules)?,
+                undo_ms: stores.logs.undo_window.0.as_millis() as i64,
+                idle_ms: stores.logs.idle_seal.0.as_millis() as i64,
+                head_age_ms_max: stores.logs.head_age_max.0.as_millis() as i64,
                 future_ms_max,
                 journal: journal.clone(),
             },
@@ -239,19 +247,54 @@ fn one_of<T: Copy>(key: &str, word: &str, words: &[(&str, T)]) -> anyhow::Result
     })
 }
 
-/// Selectors in PromQL's notation to matchers.
+/// Retention rules of metrics.
 fn retention_rules(raw: &[raw::RawRetentionRule]) -> anyhow::Result<Vec<tsdb::RetentionRule>> {
     let rule = |(i, raw): (usize, &raw::RawRetentionRule)| {
-        let key = || format!("stores.metrics.retention_rules[{i}].selector");
-        let parsed = query::promql::parse(&raw.selector).with_context(key)?;
-        let query::promql::ExprKind::Selector(selector) = parsed.kind else {
-            bail!("{}: {:?} is not a selector; {{env=\"test\"}} would be one", key(), raw.selector);
-        };
-        let matchers = selector.all_matchers();
+        let key = format!("stores.metrics.retention_rules[{i}].selector");
+        let matchers = selector_matchers(&key, &raw.selector)?;
         let keep_ms = raw.keep.0.as_millis() as i64;
         Ok(tsdb::RetentionRule { name: raw.selector.clone(), matchers, keep_ms })
     };
     raw.iter().enumerate().map(rule).collect()
+}
+
+/// No more rules of log streams: what one of them keeps is told from the others matcher by matcher.
+const STREAM_RETENTION_RULES_MAX: usize = 32;
+
+/// Retention rules of logs. A selector of streams is written as one of series.
+fn stream_retention_rules(
+    raw: &[raw::RawRetentionRule],
+) -> anyhow::Result<Vec<logstore::RetentionRule>> {
+    let rule = |(i, raw): (usize, &raw::RawRetentionRule)| {
+        let key = format!("stores.logs.retention_rules[{i}].selector");
+        let matchers = selector_matchers(&key, &raw.selector)?;
+        Ok(logstore::RetentionRule { matchers, keep_ms: raw.keep.0.as_millis() as i64 })
+    };
+    let rules: Vec<_> = raw.iter().enumerate().map(rule).collect::<anyhow::Result<_>>()?;
+    let ways = rules.iter().try_fold(1usize, |ways, rule| ways.checked_mul(rule.matchers.len()));
+    if rules.len() > STREAM_RETENTION_RULES_MAX
+        || ways.is_none_or(|ways| ways > STREAM_RETENTION_WAYS_MAX)
+    {
+        bail!(
+            "stores.logs.retention_rules: {} rules are too many; up to \
+             {STREAM_RETENTION_RULES_MAX} are accepted, and a product of their numbers of matchers \
+             up to {STREAM_RETENTION_WAYS_MAX}",
+            rules.len()
+        );
+    }
+    Ok(rules)
+}
+
+/// In how many ways a stream may fail all rules.
+const STREAM_RETENTION_WAYS_MAX: usize = 256;
+
+/// A selector in PromQL's notation to matchers.
+fn selector_matchers(key: &str, selector: &str) -> anyhow::Result<Vec<Matcher>> {
+    let parsed = query::promql::parse(selector).with_context(|| key.to_owned())?;
+    let query::promql::ExprKind::Selector(parsed) = parsed.kind else {
+        bail!("{key}: {selector:?} is not a selector; {{env=\"test\"}} would be one");
+    };
+    Ok(parsed.all_matchers())
 }
 
 /// Refuses values with which the server could not work.
@@ -273,6 +316,7 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
         ("remote_write.request_bytes_max", raw.remote_write.request_bytes_max.0),
         ("otlp.attributes_max", raw.otlp.attributes_max as u64),
         ("stores.metrics.series_max", raw.stores.metrics.series_max as u64),
+        ("stores.logs.streams_max", raw.stores.logs.streams_max as u64),
         ("red.label_sets_max", raw.red.label_sets_max as u64),
         ("scrape.targets_max", raw.scrape.targets_max as u64),
     ];
@@ -297,6 +341,7 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
     for (key, value) in [
         ("stores.journal.segment_bytes_max", journal.segment_bytes_max.0),
         ("stores.journal.queue_bytes_max", journal.queue_bytes_max.0),
+        ("stores.logs.memory_bytes_max", raw.stores.logs.memory_bytes_max.0),
     ] {
         if value < MEBIBYTE {
             bail!("{key}: {value} bytes is too little; 1MiB or more is accepted");
@@ -304,7 +349,6 @@ fn check_values(raw: &raw::RawConfig) -> anyhow::Result<()> {
     }
     for (key, value) in [
         ("stores.metrics.memory_bytes_max", raw.stores.metrics.memory_bytes_max.0),
-        ("stores.logs.memory_bytes_max", raw.stores.logs.memory_bytes_max.0),
         ("stores.traces.memory_bytes_max", raw.stores.traces.memory_bytes_max.0),
     ] {
         if value != 0 && value < 2 * journal.segment_bytes_max.0 {

@@ -1,5 +1,5 @@
-//! The write edge: OTLP over gRPC and HTTP for metrics, logs and traces, and Prometheus remote
-//! write.
+//! The write edge: OTLP over gRPC and HTTP for metrics, logs and traces, Prometheus remote
+//! write, and Loki push.
 //!
 //! **What it is.** Requests come in, are bounded before and after decompression, decoded from
 //! borrowed bytes, mapped to the batches of `model::write`, handed to the stores, and acknowledged
@@ -24,6 +24,9 @@
 //! Remote write is a door of its own (`remote_write.rs`): headers, unpacking, labels and samples to
 //! a SeriesBatch, with the limits and the in-flight budget of the receiver.
 //!
+//! So is Loki push (`loki_push.rs`): streams by label text, lines and metadata to a LogBatch.
+//! `log_record.rs` has what both doors of logs do to a record.
+//!
 //! Two doors bring samples that nobody sends: `scrape.rs` asks Prometheus targets, and `import.rs`
 //! reads files and is a client of remote write; `exposition.rs` reads their text.
 //!
@@ -35,6 +38,8 @@ mod body;
 mod exposition;
 pub mod import;
 mod limits;
+mod log_record;
+mod loki_push;
 mod otlp;
 mod rejection;
 mod remote_write;

@@ -17,6 +17,8 @@ pub struct Limits {
     pub retry_delay: Duration,
     /// Bytes of a remote-write request, as sent and again after decompression.
     pub remote_write_bytes_max: usize,
+    /// Bytes of a log line; what is longer is cut, marked and counted. Zero cuts nothing.
+    pub log_line_bytes_max: usize,
     /// Bytes of the cache that knows series by the raw bytes of their points; over it, what was not
     /// asked for longest is forgotten.
     pub series_cache_bytes_max: usize,
@@ -31,6 +33,7 @@ impl Default for Limits {
             attributes_max: 1000,
             retry_delay: Duration::from_secs(1),
             remote_write_bytes_max: 32 << 20,
+            log_line_bytes_max: 256 << 10,
             series_cache_bytes_max: 512 << 20,
         }
     }

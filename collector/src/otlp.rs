@@ -1,7 +1,7 @@
 //! OTLP: two framings, one receiver, three mappings.
 
 mod delta;
-mod fields;
+pub(crate) mod fields;
 pub(crate) mod grpc;
 pub(crate) mod http;
 mod logs;

@@ -55,7 +55,7 @@ const SNAPPY_EXPANSION_USUAL: usize = 5;
 
 /// Unpacks snappy's block format. The length that it declares is judged before there is memory for
 /// it.
-fn unpack(
+pub(crate) fn unpack(
     wire: &[u8],
     limit: usize,
     reservation: &mut Reservation<'_>,

@@ -8,6 +8,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use proto::Signal;
 
+use crate::loki_push::telemetry::LokiPushTelemetry;
 use crate::otlp::metrics::warnings::Warnings;
 use crate::remote_write::telemetry::RemoteWriteTelemetry;
 
@@ -62,6 +63,8 @@ pub struct Telemetry {
     pub(crate) series_cache_evictions: Counter,
     pub(crate) in_flight_bytes: Gauge,
     pub(crate) remote_write: RemoteWriteTelemetry,
+    pub(crate) loki_push: LokiPushTelemetry,
+    cut_lines: Counter,
 }
 
 pub(crate) fn latency_histogram() -> Histogram {
@@ -84,6 +87,8 @@ impl Telemetry {
             series_cache_evictions: Counter::default(),
             in_flight_bytes: Gauge::default(),
             remote_write: RemoteWriteTelemetry::register(registry),
+            loki_push: LokiPushTelemetry::register(registry),
+            cut_lines: Counter::default(),
         };
         let t = &telemetry;
         let r = registry;
@@ -138,7 +143,17 @@ impl Telemetry {
             "Generations of a shard of the series cache that were dropped to stay within its limit",
             t.series_cache_evictions.clone(),
         );
+        r.register(
+            "signalbox_log_lines_cut",
+            "Log lines that were longer than the limit and kept without their ends",
+            t.cut_lines.clone(),
+        );
         telemetry
+    }
+
+    /// Counts what happened to log lines of a request, by whichever door it came.
+    pub(crate) fn lines(&self, outcome: &model::write::WriteOutcome) {
+        self.cut_lines.inc_by(outcome.cut);
     }
 
     pub(crate) fn request(&self, signal: Signal, transport: &'static str, code: &'static str) {
@@ -157,6 +172,7 @@ impl Telemetry {
         let refused = outcome.refused_count();
         self.received_items.get_or_create(&label).inc_by(outcome.accepted + refused);
         self.accepted_items.get_or_create(&label).inc_by(outcome.accepted);
+        self.lines(outcome);
         for refusal in &outcome.refused {
             let labels = RefusedLabels { signal: signal_name(signal), reason: refusal.reason };
             self.refused_items.get_or_create(&labels).inc_by(refusal.count);

@@ -1,7 +1,7 @@
 //! The wire formats at Signalbox's edges: proto files, generated types, decoders.
 //!
-//! What it is: everything that knows how OTLP, Prometheus remote write, `google.rpc.Status` and
-//! Tempo's messages look as bytes. What it is not: it opens no socket, knows no store, judges no
+//! What it is: everything that knows how OTLP, Prometheus remote write, Loki push,
+//! `google.rpc.Status` and Tempo's messages look as bytes. What it is not: it opens no socket, knows no store, judges no
 //! telemetry. Whether a trace id has the right length or a metric name is acceptable is for the
 //! collector to say.
 //!
@@ -14,6 +14,7 @@
 //!                                   encode to protobuf, so that one walk serves both encodings
 //!
 //! remote write ----> remote_write::{WriteRef, SymbolWriteRef}, borrowed and lazy too
+//! Loki push -------> loki_push::PushRef, likewise
 //!
 //! outcome ----> response::* --> body in the encoding of the request
 //! ```
@@ -27,6 +28,7 @@
 pub mod exposition;
 pub mod generated;
 pub mod json;
+pub mod loki_push;
 pub mod otlp;
 pub mod remote_read;
 pub mod remote_write;

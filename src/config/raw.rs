@@ -89,6 +89,7 @@ keys! {
         body_timeout: Span = seconds(60),
         attributes_max: usize = 1000,
         retry_delay: Span = seconds(1),
+        log_line_bytes_max: ByteSize = ByteSize(256 << 10),
         series_cache_bytes_max: ByteSize = mebibytes(512),
         translation_strategy: String = "UnderscoreEscapingWithSuffixes".to_owned(),
         promote_resource_attributes: Vec<String> =
@@ -141,7 +142,7 @@ keys! {
         future_max: Span = seconds(600),
         journal: RawJournal = RawJournal::default(),
         metrics: RawMetricsStore = RawMetricsStore::default(),
-        logs: RawStore = RawStore::default(),
+        logs: RawLogStore = RawLogStore::default(),
         traces: RawStore = RawStore::default(),
     }
 }
@@ -176,7 +177,7 @@ keys! {
     }
 }
 
-/// A retention for the series that one selector matches.
+/// A retention for the series or streams that one selector matches.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawRetentionRule {
@@ -185,7 +186,22 @@ pub(crate) struct RawRetentionRule {
 }
 
 keys! {
-    /// The log store or the trace store.
+    /// The log store.
+    RawLogStore {
+        memory_bytes_max: ByteSize = mebibytes(64),
+        cache_bytes_max: ByteSize = mebibytes(64),
+        streams_max: usize = 200_000,
+        retention: Span = seconds(0),
+        retention_bytes_max: ByteSize = mebibytes(0),
+        retention_rules: Vec<RawRetentionRule> = Vec::new(),
+        undo_window: Span = seconds(24 * 3600),
+        idle_seal: Span = seconds(300),
+        head_age_max: Span = seconds(1800),
+    }
+}
+
+keys! {
+    /// The trace store.
     RawStore {
         memory_bytes_max: ByteSize = mebibytes(0),
         retention: Span = seconds(0),

@@ -1,20 +1,26 @@
 //! `detected_level`: the level of a record, from its fields, its severity number, or its line
 //! (as Loki's `pkg/distributor/field_detection.go` documents it: level fields first, then the
-//! number, then the line).
+//! labels of the stream, then the number, then the line).
 
+use model::Labels;
 use model::write::LogField;
 
 /// Fields that name a level; case is ignored.
 const LEVEL_FIELDS: [&str; 5] = ["level", "severity", "lvl", "severity_text", "log_level"];
 
 /// One of trace, debug, info, warn, error, critical, fatal, unknown.
-pub(crate) fn detect(fields: &[LogField<'_>], severity_number: i32, line: &str) -> &'static str {
-    let named = fields
-        .iter()
-        .filter(|field| LEVEL_FIELDS.iter().any(|name| field.name.eq_ignore_ascii_case(name)));
-    named
-        .filter_map(|field| from_word(&field.value))
-        .next()
+pub(crate) fn detect(
+    fields: &[LogField<'_>],
+    stream: &Labels,
+    severity_number: i32,
+    line: &str,
+) -> &'static str {
+    let is_level = |name: &str| LEVEL_FIELDS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    let fields = fields.iter().map(|field| (&*field.name, &*field.value));
+    fields
+        .chain(stream.iter())
+        .filter(|(name, _)| is_level(name))
+        .find_map(|(_, value)| from_word(value))
         .or_else(|| from_number(severity_number))
         .or_else(|| from_line(line))
         .unwrap_or("unknown")
@@ -96,7 +102,11 @@ mod tests {
                 origin: Origin::Record,
             })
             .collect();
-        assert_eq!(detect(&fields, number, line), level, "{field:?} {number} {line:?}");
+        assert_eq!(
+            detect(&fields, &Labels::empty(), number, line),
+            level,
+            "{field:?} {number} {line:?}"
+        );
     }
 
     #[test]

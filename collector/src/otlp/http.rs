@@ -17,7 +17,7 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer, ExposeHeaders};
 use crate::body::{self, Encoding};
 use crate::otlp::receiver::{Format, Receiver, partial_message};
 use crate::rejection::Rejection;
-use crate::remote_write;
+use crate::{loki_push, remote_write};
 
 /// Which browsers may send telemetry; the Collector's keys. Without origins, none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ const PATHS: [(&str, Signal); 7] = [
     ("/api/v1/otlp/v1/metrics", Signal::Metrics),
 ];
 
-/// The routes of OTLP and of remote write. Also served on the query port, where other senders expect
+/// The routes of OTLP, of remote write and of Loki push. Also served on the query port, where other senders expect
 /// them.
 pub fn router(receiver: Arc<Receiver>, cors: &Cors) -> Router {
     let mut router = Router::new();
@@ -56,8 +56,10 @@ pub fn router(receiver: Arc<Receiver>, cors: &Cors) -> Router {
     let router = router.with_state(receiver.clone());
     let router =
         if cors.allowed_origins.is_empty() { router } else { router.layer(cors_layer(cors)) };
-    // No browser sends remote write.
-    router.merge(remote_write::http::router(receiver))
+    // No browser sends remote write, or pushes to Loki.
+    router
+        .merge(remote_write::http::router(receiver.clone()))
+        .merge(loki_push::http::router(receiver))
 }
 
 fn cors_layer(cors: &Cors) -> CorsLayer {
@@ -196,7 +198,7 @@ fn format(headers: &HeaderMap) -> Option<Format> {
     }
 }
 
-fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+pub(crate) fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     match headers.get(CONTENT_ENCODING) {
         None => Some(Encoding::Identity),
         Some(value) => Encoding::parse(value.to_str().ok()?),

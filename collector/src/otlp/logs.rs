@@ -1,17 +1,16 @@
 //! Log records: OTLP to [`LogBatch`], mapped as Loki maps `POST /otlp/v1/logs`, so that LogQL and
 //! Grafana's Logs Drilldown find what they expect.
 
-mod level;
-
 use std::borrow::Cow;
 
 use model::TimestampNs;
 use model::labels::Labels;
-use model::log::Origin;
+use model::log::{LEVEL, Origin};
 use model::write::{LogBatch, LogEntry, LogField, LogGroup, WriteOutcome};
 use proto::otlp::{Attributes, LogRecordRef, LogsRef, ResourceRef, ScopeRef, ValueRef};
 
 use crate::limits::Limits;
+use crate::log_record::{SERVICE_NAME, cut, discover_service, level};
 use crate::otlp::fields::{to_field_name, to_hex, to_text, to_time, too_many_attributes};
 use crate::rejection::Rejection;
 
@@ -36,24 +35,6 @@ const STREAM_ATTRIBUTES: [&str; 18] = [
     "k8s.daemonset.name",
     "k8s.cronjob.name",
     "k8s.job.name",
-];
-
-/// Where the service's name is looked for when `service.name` is absent, in this order (Loki's
-/// `discover_service_name`).
-const SERVICE_NAMES: [&str; 13] = [
-    "service",
-    "app",
-    "application",
-    "app_name",
-    "name",
-    "app_kubernetes_io_name",
-    "container",
-    "container_name",
-    "k8s_container_name",
-    "component",
-    "workload",
-    "job",
-    "k8s_job_name",
 ];
 
 /// Walks a whole request. Records that can not be kept are refused in the outcome.
@@ -138,16 +119,15 @@ impl<'a> Mapper<'a, '_> {
                 self.field(to_field_name(attribute.key), attribute.value, Origin::Resource)?;
             }
         }
-        if !labels.iter().any(|(name, value)| name == "service_name" && !value.is_empty()) {
+        if !labels.iter().any(|(name, value)| name == SERVICE_NAME && !value.is_empty()) {
             let fields = &self.batch.fields[fields_start..];
-            let found = SERVICE_NAMES.iter().find_map(|wanted| {
+            let name = discover_service(|wanted| {
                 let label = labels.iter().find(|(name, _)| name == wanted);
                 let value = label.map(|(_, value)| value.clone());
                 let field = || fields.iter().find(|field| field.name == *wanted);
                 value.or_else(|| field().map(|field| field.value.clone()))
             });
-            let name = found.unwrap_or(Cow::Borrowed("unknown_service"));
-            labels.push((Cow::Borrowed("service_name"), name));
+            labels.push((Cow::Borrowed(SERVICE_NAME), name));
         }
         Ok((Labels::from_pairs(labels), count))
     }
@@ -187,7 +167,7 @@ impl<'a> Mapper<'a, '_> {
             refuse(self, "timestamp_out_of_range", &example);
             return Ok(());
         };
-        let line = match record.body {
+        let mut line = match record.body {
             Some(body) => to_text(body)?,
             None => Cow::Borrowed(""),
         };
@@ -214,8 +194,13 @@ impl<'a> Mapper<'a, '_> {
             self.owned("span_id", to_hex(record.span_id), Origin::Record);
         }
         self.text("event_name", record.event_name, Origin::Record);
-        let level = level::detect(&self.batch.fields[start..], record.severity_number, &line);
-        self.text("detected_level", level, Origin::Derived);
+        let number = record.severity_number;
+        let level = level::detect(&self.batch.fields[start..], &Labels::empty(), number, &line);
+        self.text(LEVEL, level, Origin::Derived);
+        if let Some(length) = cut(&mut line, self.limits.log_line_bytes_max) {
+            self.batch.fields.push(length);
+            self.outcome.cut += 1;
+        }
         let fields = start as u32..self.batch.fields.len() as u32;
         self.batch.records.push(LogEntry { at, line, fields });
         Ok(())

@@ -261,7 +261,7 @@ impl Receiver {
 /// have one object for each of so many bytes.
 const JSON_BYTES_PER_OBJECT: usize = 32;
 
-fn check_json_objects(body: &[u8], request_bytes_max: usize) -> Result<(), Rejection> {
+pub(crate) fn check_json_objects(body: &[u8], request_bytes_max: usize) -> Result<(), Rejection> {
     let objects = body.iter().filter(|byte| **byte == b'{').count();
     let limit = request_bytes_max / JSON_BYTES_PER_OBJECT;
     if objects <= limit {
@@ -299,6 +299,10 @@ impl From<WriteOutcome> for Exported {
 /// Sentences for the sender about refused items and warnings of an accepted request.
 pub(crate) fn partial_message(exported: &Exported) -> String {
     let mut parts = refusals(&exported.outcome);
+    if exported.outcome.cut > 0 {
+        let limit = "the configured otlp.log_line_bytes_max";
+        parts.push(format!("{} lines were kept but cut to {limit}", exported.outcome.cut));
+    }
     parts.extend(
         exported
             .warnings
