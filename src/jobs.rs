@@ -100,16 +100,22 @@ where
     }
 }
 
-/// Keeps the stores of logs and traces within their bounds.
+/// Keeps the store of traces within its bounds.
 pub(crate) async fn enforce_retention(stores: Arc<Stores>, stop: CancellationToken) {
-    let work = move || {
-        let results: [Result<(), String>; 2] = [
-            stores.logs.enforce_retention().map_err(|e| format!("logs: {e}")),
-            stores.spans.enforce_retention().map_err(|e| format!("traces: {e}")),
-        ];
-        results.into_iter().collect()
-    };
-    repeat("enforcing retention", stop, work).await;
+    let work = move || stores.spans.enforce_retention().map_err(|error| error.to_string());
+    repeat("enforcing retention of traces", stop, work).await;
+}
+
+/// Lets the log store seal what it holds in memory.
+pub(crate) async fn seal_logs(stores: Arc<Stores>, stop: CancellationToken) {
+    let work = move || stores.logs.seal_due().map_err(|error| error.to_string());
+    repeat("sealing logs", stop, work).await;
+}
+
+/// Lets the log store merge, rewrite and drop parts, which may take long.
+pub(crate) async fn maintain_logs(stores: Arc<Stores>, stop: CancellationToken) {
+    let work = move || stores.logs.maintain().map_err(|error| error.to_string());
+    repeat("maintenance of the log store", stop, work).await;
 }
 
 /// Lets the time-series store seal, merge and write its head down, which may take long.

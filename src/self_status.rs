@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use disk::journal::JournalStats;
-use model::SeriesAdmin;
+use model::{LogAdmin, SeriesAdmin};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::ConstCounter;
@@ -54,6 +54,7 @@ impl api::SelfStatus for Status {
         let stores = &self.stores;
         let corruptions = stores.series.corrupt_records().len()
             + stores.logs.corrupt_records().len()
+            + stores.logs.damage().len()
             + stores.spans.corrupt_records().len();
         api::RuntimeFacts {
             folder: std::env::current_dir()
@@ -119,11 +120,15 @@ impl Collector for StoreCollector {
             "Memory of what is held",
             [series.memory_bytes, logs.memory_bytes, spans.memory_bytes],
         )?;
-        for (name, value) in self.0.series.figures() {
-            let name = format!("signalbox_metrics_store_{name}");
-            let help = "A number of the metrics store, see /native/v1/metrics/status";
-            let gauge = ConstGauge::new(value as i64);
-            gauge.encode(encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?)?;
+        for (store, figures) in
+            [("metrics", self.0.series.figures()), ("logs", self.0.logs.figures())]
+        {
+            for (name, value) in figures {
+                let name = format!("signalbox_{store}_store_{name}");
+                let help = format!("A number of the {store} store");
+                let gauge = ConstGauge::new(value as i64);
+                gauge.encode(encoder.encode_descriptor(&name, &help, None, MetricType::Gauge)?)?;
+            }
         }
         let mut gauge = |name: &str, help: &str, values: [u64; 3]| {
             let stores = ["metrics", "logs", "traces"].into_iter().zip(values);

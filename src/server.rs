@@ -56,6 +56,9 @@ impl Stores {
             spans: Arc::new(spans.map_err(panicked("trace"))?.context("open the trace store")?),
         };
         tell_corrupt(stores.logs.corrupt_records());
+        for what in stores.logs.damage() {
+            tracing::error!("damaged: {what}");
+        }
         tell_corrupt(stores.spans.corrupt_records());
         Ok(stores)
     }
@@ -193,6 +196,8 @@ impl Server {
         ));
         jobs.spawn(jobs::enforce_retention(stores.clone(), stop_jobs.clone()));
         jobs.spawn(jobs::maintain_series(stores.clone(), stop_jobs.clone()));
+        jobs.spawn(jobs::seal_logs(stores.clone(), stop_jobs.clone()));
+        jobs.spawn(jobs::maintain_logs(stores.clone(), stop_jobs.clone()));
 
         let targets = Arc::new(ScrapeTargets::default());
         jobs.spawn(collector::scrape::scrape(
@@ -289,6 +294,7 @@ impl Server {
         self.edges.wait().await;
         self.stop_jobs.cancel();
         self.stores.series.stop_maintenance();
+        self.stores.logs.stop_maintenance();
         self.jobs.close();
         self.jobs.wait().await;
         let stores = self.stores;

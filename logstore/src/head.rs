@@ -1,6 +1,13 @@
-//! All log records in memory: the encoded batches, and per stream where each record is.
+//! Records in memory that no part has: the encoded batches, and per stream where each record is.
+//!
+//! One head takes records; one more may stand still while it is being sealed. Records of a stream
+//! that come out of order wait behind the sorted ones and are sorted in now and then, so that a late
+//! batch into a large stream costs no more than any other.
 
-use std::collections::VecDeque;
+mod count;
+mod cursor;
+mod snapshot;
+
 use std::sync::Arc;
 
 use model::labels::Labels;
@@ -10,162 +17,192 @@ use rustc_hash::FxHashMap;
 
 use crate::record::Layout;
 
+pub(crate) use count::count;
+pub(crate) use cursor::HeadCursor;
+pub(crate) use snapshot::Snapshot;
+
 /// Where one record is. Sorts by time, then arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Entry {
     pub(crate) at: TimestampNs,
-    /// The number of its batch, modulo 2^32.
+    /// The number of its batch in the head.
     pub(crate) chunk: u32,
-    /// Line and fields.
+    /// Which record of the batch.
+    pub(crate) index: u32,
+    /// Where line and fields are.
     pub(crate) body: u32,
-    /// The fields of its group.
+    /// Where the fields of its group are.
     pub(crate) shared: u32,
 }
 
-impl Entry {
-    /// Grows with arrival.
-    pub(crate) fn arrival(&self) -> u64 {
-        u64::from(self.chunk) << 32 | u64::from(self.body)
-    }
+/// An encoded batch.
+#[derive(Debug, Clone)]
+pub(crate) struct Chunk {
+    pub(crate) first_arrival: u64,
+    pub(crate) bytes: Arc<Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct Stream {
     labels: Labels,
+    /// Sorted up to `sorted`; behind it in order of arrival.
     entries: Vec<Entry>,
+    sorted: usize,
 }
+
+/// So many entries of a stream may wait to be sorted in, beside a quarter of those that are.
+const UNSORTED_MAX: usize = 256;
 
 /// What a stream costs beside its entries.
 const STREAM_BYTES: usize = 512;
 
-/// The records of the store.
+impl Stream {
+    fn push(&mut self, entry: Entry) {
+        let is_next = self.sorted == self.entries.len()
+            && self.entries.last().is_none_or(|last| *last < entry);
+        self.entries.push(entry);
+        if is_next {
+            self.sorted += 1;
+        } else if self.entries.len() - self.sorted > UNSORTED_MAX + self.sorted / 4 {
+            // A stable sort finds the sorted run and costs little more than the rest.
+            self.entries.sort();
+            self.sorted = self.entries.len();
+        }
+    }
+
+    /// Entries in `range`: those that are sorted, and the others.
+    fn within(&self, range: RangeNs) -> (&[Entry], impl Iterator<Item = &Entry>) {
+        let (sorted, rest) = self.entries.split_at(self.sorted);
+        let first = sorted.partition_point(|entry| entry.at < range.start);
+        let end = sorted.partition_point(|entry| entry.at < range.end).max(first);
+        (&sorted[first..end], rest.iter().filter(move |entry| range.contains(entry.at)))
+    }
+
+    fn has_any(&self, range: RangeNs) -> bool {
+        let (sorted, mut rest) = self.within(range);
+        !sorted.is_empty() || rest.next().is_some()
+    }
+
+    fn ordered(&self, range: RangeNs) -> Vec<Entry> {
+        let (sorted, rest) = self.within(range);
+        let mut entries = sorted.to_vec();
+        entries.extend(rest);
+        if entries.len() > sorted.len() {
+            entries.sort();
+        }
+        entries
+    }
+}
+
+/// Records of consecutive arrivals.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     by_labels: FxHashMap<Labels, usize>,
     streams: Vec<Stream>,
-    /// Encoded batches, oldest first; the first has number `first_chunk`.
-    chunks: VecDeque<Arc<Vec<u8>>>,
-    first_chunk: u64,
+    chunks: Vec<Chunk>,
     chunk_bytes: usize,
     entries: usize,
-}
-
-/// The part of the head that one scan reads.
-pub(crate) struct Snapshot {
-    pub(crate) streams: Vec<(Labels, Vec<Entry>)>,
-    chunks: FxHashMap<u32, Arc<Vec<u8>>>,
-}
-
-impl Snapshot {
-    /// The batch of an entry; empty if the entry is not of this snapshot.
-    pub(crate) fn chunk(&self, entry: &Entry) -> &[u8] {
-        self.chunks.get(&entry.chunk).map_or(&[], |chunk| chunk)
-    }
+    /// The number after that of the last record of the journal that is in it.
+    pub(crate) journal_end: u64,
+    /// The number after that of its last arrival.
+    pub(crate) arrivals_end: u64,
+    /// When the first and the last batch came, on the wall clock in milliseconds.
+    pub(crate) appended: Option<(i64, i64)>,
 }
 
 impl Head {
+    /// Estimated memory.
     pub(crate) fn bytes(&self) -> usize {
-        self.chunk_bytes + self.entries * size_of::<Entry>() + self.streams.len() * STREAM_BYTES
-    }
-
-    pub(crate) fn stream_count(&self) -> usize {
-        self.streams.len()
+        self.chunk_bytes
+            + self.chunks.len() * size_of::<Chunk>()
+            + self.entries * size_of::<Entry>()
+            + self.streams.len() * STREAM_BYTES
     }
 
     pub(crate) fn record_count(&self) -> usize {
         self.entries
     }
 
-    /// Keeps a batch under its journal number. Numbers grow by one.
-    pub(crate) fn add(&mut self, number: u64, payload: Arc<Vec<u8>>, layout: Layout) {
-        if self.chunks.is_empty() {
-            self.first_chunk = number;
-        }
-        debug_assert_eq!(number, self.first_chunk + self.chunks.len() as u64);
-        self.chunk_bytes += payload.len();
-        self.chunks.push_back(payload);
-        for group in layout.groups {
-            self.entries += group.records.len();
-            let entries = &mut self.stream(group.stream).entries;
-            for (at, body) in group.records {
-                let entry = Entry { at, chunk: number as u32, body, shared: group.shared };
-                match entries.last() {
-                    Some(last) if last.at > at => {
-                        let after = entries.partition_point(|other| other.at <= at);
-                        entries.insert(after, entry);
-                    }
-                    _ => entries.push(entry),
-                }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// The number of its first arrival, or `None` without records.
+    pub(crate) fn first_arrival(&self) -> Option<u64> {
+        self.chunks.first().map(|chunk| chunk.first_arrival)
+    }
+
+    /// Labels of all streams.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = &Labels> {
+        self.streams.iter().map(|stream| &stream.labels)
+    }
+
+    /// Keeps a batch whose records are numbered from `first_arrival` on. Calls `is_new` for each
+    /// stream that was not in the head before.
+    pub(crate) fn add(
+        &mut self,
+        first_arrival: u64,
+        bytes: Arc<Vec<u8>>,
+        layout: &Layout,
+        now_ms: i64,
+        mut is_new: impl FnMut(&Labels),
+    ) {
+        let chunk = self.chunks.len() as u32;
+        self.chunk_bytes += bytes.len();
+        self.chunks.push(Chunk { first_arrival, bytes });
+        self.arrivals_end = first_arrival + layout.records.len() as u64;
+        self.entries += layout.records.len();
+        self.appended = Some((self.appended.map_or(now_ms, |(first, _)| first), now_ms));
+        for group in &layout.groups {
+            let stream = self.stream(&group.stream, &mut is_new);
+            let records = group.records.start as usize..group.records.end as usize;
+            let records = layout.records.get(records).unwrap_or_default();
+            stream.entries.reserve(records.len());
+            for (index, (at, body)) in (group.records.start..).zip(records) {
+                let (at, body, shared) = (*at, *body, group.shared);
+                stream.push(Entry { at, chunk, index, body, shared });
             }
         }
     }
 
-    fn stream(&mut self, labels: Labels) -> &mut Stream {
-        let index = *self.by_labels.entry(labels).or_insert_with_key(|labels| {
-            self.streams.push(Stream { labels: labels.clone(), entries: Vec::new() });
-            self.streams.len() - 1
-        });
+    fn stream(&mut self, labels: &Labels, is_new: &mut dyn FnMut(&Labels)) -> &mut Stream {
+        let index = match self.by_labels.get(labels) {
+            Some(index) => *index,
+            None => {
+                is_new(labels);
+                let labels = labels.clone();
+                self.by_labels.insert(labels.clone(), self.streams.len());
+                self.streams.push(Stream { labels, entries: Vec::new(), sorted: 0 });
+                self.streams.len() - 1
+            }
+        };
         &mut self.streams[index]
     }
 
-    /// Forgets the batches with numbers under `number`.
-    pub(crate) fn forget_before(&mut self, number: u64) {
-        let first_kept = number as u32;
-        while self.first_chunk < number {
-            let Some(chunk) = self.chunks.pop_front() else { break };
-            self.chunk_bytes -= chunk.len();
-            self.first_chunk += 1;
-        }
-        for stream in &mut self.streams {
-            let before = stream.entries.len();
-            // Kept and dropped numbers are less than half of 2^32 apart.
-            stream.entries.retain(|entry| entry.chunk.wrapping_sub(first_kept) < u32::MAX / 2);
-            stream.entries.shrink_to_fit();
-            self.entries -= before - stream.entries.len();
-        }
-        self.streams.retain(|stream| !stream.entries.is_empty());
-        let numbered = self.streams.iter().enumerate();
-        self.by_labels = numbered.map(|(index, stream)| (stream.labels.clone(), index)).collect();
-    }
-
-    /// Labels of matching streams with records in `range`, sorted.
+    /// Labels of matching streams with records in `range`.
     pub(crate) fn labels(&self, matchers: &[Matcher], range: RangeNs) -> Vec<Labels> {
-        let mut labels: Vec<Labels> =
-            self.matching(matchers, range).map(|(stream, _)| stream.labels.clone()).collect();
-        labels.sort();
-        labels
+        let matching = self.streams.iter().filter(|stream| {
+            stream.has_any(range) && Matcher::all_match(matchers, &stream.labels)
+        });
+        matching.map(|stream| stream.labels.clone()).collect()
     }
 
-    /// What a scan of matching streams in `range` needs.
-    pub(crate) fn snapshot(&self, matchers: &[Matcher], range: RangeNs) -> Snapshot {
-        let mut snapshot = Snapshot { streams: Vec::new(), chunks: FxHashMap::default() };
-        for (stream, entries) in self.matching(matchers, range) {
-            let mut last = None;
-            for entry in entries {
-                if last == Some(entry.chunk) {
-                    continue;
-                }
-                last = Some(entry.chunk);
-                let index = entry.chunk.wrapping_sub(self.first_chunk as u32);
-                if let Some(chunk) = self.chunks.get(index as usize) {
-                    snapshot.chunks.entry(entry.chunk).or_insert_with(|| chunk.clone());
-                }
-            }
-            snapshot.streams.push((stream.labels.clone(), entries.to_vec()));
+    /// How many records there are of each day since the epoch, UTC.
+    pub(crate) fn rows_by_day(&self) -> FxHashMap<i64, u64> {
+        let mut rows = FxHashMap::default();
+        for entry in self.streams.iter().flat_map(|stream| &stream.entries) {
+            *rows.entry(day_of(entry.at)).or_default() += 1;
         }
-        snapshot
-    }
-
-    fn matching<'a>(
-        &'a self,
-        matchers: &'a [Matcher],
-        range: RangeNs,
-    ) -> impl Iterator<Item = (&'a Stream, &'a [Entry])> {
-        self.streams.iter().filter_map(move |stream| {
-            let first = stream.entries.partition_point(|entry| entry.at < range.start);
-            let end = stream.entries.partition_point(|entry| entry.at < range.end);
-            (first < end && Matcher::all_match(matchers, &stream.labels))
-                .then(|| (stream, &stream.entries[first..end]))
-        })
+        rows
     }
 }
+
+const DAY_NS: i64 = 86_400 * 1_000_000_000;
+
+/// Days since the epoch, UTC.
+pub(crate) fn day_of(at: TimestampNs) -> i64 {
+    at.0.div_euclid(DAY_NS)
+}
+
+#[cfg(test)]
+mod tests;

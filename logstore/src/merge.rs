@@ -1,71 +1,119 @@
-//! Entries of many streams in one order.
+//! Rows of the head and of parts in one order.
 
-use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
 
+use model::TimestampNs;
+use model::log::LogRow;
 use model::read::Direction;
 
-use crate::head::{Entry, Snapshot};
+use crate::cursor::{RowCursor, RowKey};
+use crate::error::{Error, Result};
 
-/// The entries of a snapshot with the index of their stream, in `order` or stream by stream.
-pub(crate) fn entries<'a>(
-    snapshot: &'a Snapshot,
-    order: Option<Direction>,
-) -> Box<dyn Iterator<Item = (usize, Entry)> + 'a> {
-    let streams = snapshot.streams.iter().map(|(_, entries)| entries.as_slice());
+/// Rows that a scan reads, and that are not touched before it comes to them.
+pub(crate) struct Source<'a> {
+    /// Times of its rows, both ends included. It may have less.
+    pub(crate) first: TimestampNs,
+    pub(crate) last: TimestampNs,
+    pub(crate) open: Box<dyn FnOnce() -> Result<Box<dyn RowCursor + 'a>> + 'a>,
+    /// What the caller is told if it fails.
+    pub(crate) number: usize,
+}
+
+/// Sorts keys so that the one that comes next is the greatest.
+type Rank = (i64, u64);
+
+fn rank(key: RowKey, order: Direction) -> Rank {
     match order {
-        None => Box::new(
-            streams
-                .enumerate()
-                .flat_map(|(i, entries)| entries.iter().map(move |entry| (i, *entry))),
-        ),
-        Some(Direction::Forward) => {
-            let mut merge = Merge { heads: BinaryHeap::new(), rests: Vec::new() };
-            for (i, entries) in streams.enumerate() {
-                merge.add(i, entries, Reverse);
-            }
-            Box::new(std::iter::from_fn(move || {
-                let (Reverse(entry), Reverse(i)) = merge.heads.pop()?;
-                merge.advance(i, |rest| rest.split_first(), Reverse);
-                Some((i, entry))
-            }))
-        }
-        Some(Direction::Backward) => {
-            let mut merge = Merge { heads: BinaryHeap::new(), rests: Vec::new() };
-            for (i, entries) in streams.enumerate() {
-                merge.rests.push(entries);
-                merge.advance(i, |rest| rest.split_last(), |entry| entry);
-            }
-            Box::new(std::iter::from_fn(move || {
-                let (entry, Reverse(i)) = merge.heads.pop()?;
-                merge.advance(i, |rest| rest.split_last(), |entry| entry);
-                Some((i, entry))
-            }))
+        Direction::Forward => (!key.at.0, !key.arrival),
+        Direction::Backward => (key.at.0, key.arrival),
+    }
+}
+
+impl Source<'_> {
+    /// No row of it comes before this.
+    fn rank(&self, order: Direction) -> Rank {
+        match order {
+            Direction::Forward => (!self.first.0, u64::MAX),
+            Direction::Backward => (self.last.0, u64::MAX),
         }
     }
 }
 
-/// The next entry of each stream in a heap, and what is behind it.
-struct Merge<'a, K> {
-    heads: BinaryHeap<(K, Reverse<usize>)>,
-    rests: Vec<&'a [Entry]>,
+/// Visits the rows of all sources in `order`, or source by source, until the visitor breaks. A
+/// failure is told with the number of its source.
+pub(crate) fn visit(
+    sources: Vec<Source<'_>>,
+    order: Option<Direction>,
+    visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
+) -> Result<(), (usize, Error)> {
+    match order {
+        None => visit_each(sources, visit),
+        Some(order) => visit_in_order(sources, order, visit),
+    }
 }
 
-impl<'a, K: Ord> Merge<'a, K> {
-    fn add(&mut self, i: usize, entries: &'a [Entry], key: impl Fn(Entry) -> K) {
-        self.rests.push(entries);
-        self.advance(i, |rest| rest.split_first(), key);
+fn visit_each(
+    sources: Vec<Source<'_>>,
+    visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
+) -> Result<(), (usize, Error)> {
+    for source in sources {
+        let failed = |error| (source.number, error);
+        let mut cursor = (source.open)().map_err(failed)?;
+        while cursor.peek().map_err(failed)?.is_some() {
+            if cursor.show(visit).map_err(failed)?.is_break() {
+                return Ok(());
+            }
+            cursor.advance();
+        }
     }
+    Ok(())
+}
 
-    fn advance(
-        &mut self,
-        i: usize,
-        split: impl Fn(&'a [Entry]) -> Option<(&'a Entry, &'a [Entry])>,
-        key: impl Fn(Entry) -> K,
-    ) {
-        if let Some((next, rest)) = split(self.rests[i]) {
-            self.rests[i] = rest;
-            self.heads.push((key(*next), Reverse(i)));
+fn visit_in_order(
+    mut waiting: Vec<Source<'_>>,
+    order: Direction,
+    visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
+) -> Result<(), (usize, Error)> {
+    waiting.sort_by_key(|source| source.rank(order));
+    let mut open: Vec<(usize, Option<Box<dyn RowCursor + '_>>)> = Vec::new();
+    let mut next: BinaryHeap<(Rank, usize)> = BinaryHeap::new();
+    loop {
+        // Whatever may have a row before the one that would come next.
+        while let Some(source) = waiting.pop() {
+            let may_be_next = next.peek().is_none_or(|(rank, _)| source.rank(order) > *rank);
+            if !may_be_next {
+                waiting.push(source);
+                break;
+            }
+            let number = source.number;
+            let mut cursor = (source.open)().map_err(|error| (number, error))?;
+            if let Some(key) = cursor.peek().map_err(|error| (number, error))? {
+                next.push((rank(key, order), open.len()));
+                open.push((number, Some(cursor)));
+            }
+        }
+        let Some((_, index)) = next.pop() else { return Ok(()) };
+        let Some((number, slot)) = open.get_mut(index) else { return Ok(()) };
+        let failed = |error| (*number, error);
+        let Some(cursor) = slot else { return Ok(()) };
+        // Rows of one source often follow each other.
+        let others = next.peek().map(|(rank, _)| *rank);
+        let behind = others.max(waiting.last().map(|source| source.rank(order)));
+        loop {
+            if cursor.show(visit).map_err(failed)?.is_break() {
+                return Ok(());
+            }
+            cursor.advance();
+            let Some(key) = cursor.peek().map_err(failed)? else {
+                *slot = None;
+                break;
+            };
+            let rank = rank(key, order);
+            if behind.is_some_and(|behind| rank < behind) {
+                next.push((rank, index));
+                break;
+            }
         }
     }
 }

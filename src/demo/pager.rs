@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alertmanager::{BoxFuture, Deliver, DeliveryError, Notification};
-use model::read::{Direction, LogRequest, RangeNs, SpanRequest};
+use model::read::{Direction, LogColumns, LogRequest, RangeNs, SpanRequest};
 use model::span::StatusCode;
 use model::{Clock, LogSource, Matcher, QueryContext, QueryLimits, SpanSource, TraceId};
 use parking_lot::Mutex;
@@ -91,8 +91,9 @@ impl Pager {
             matchers: vec![Matcher::equal("service_name", service)],
             range,
             lines: Vec::new(),
+            fields: Vec::new(),
             order: Some(Direction::Backward),
-            metadata: true,
+            columns: LogColumns { line: true, metadata: true },
         };
         stores.logs.scan(&request, &context, &mut |row| {
             let is_error = row

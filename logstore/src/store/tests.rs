@@ -1,95 +1,47 @@
 //! The store against a naive twin: a list of records, filtered and sorted.
 
+mod faults;
+mod fixtures;
+mod model_based;
+mod phases;
+
 use std::time::Duration;
 
-use model::log::Origin;
-use model::read::Direction;
+use disk::JournalOptions;
+use disk::faults::Faults;
+use model::log::{LineCondition, LogCountRequest, Origin, count_by_scan};
+use model::read::{Direction, LogColumns, LogRequest, RangeNs};
 use model::write::{LogEntry, LogField, LogGroup};
-use model::{ErrorKind, ManualClock, QueryLimits, TimestampMs};
+use model::{
+    ErrorKind, LogAdmin, LogSelection, LogSource, ManualClock, Matcher, QueryContext, QueryLimits,
+    TimestampMs,
+};
 use proptest::prelude::*;
 
 use super::*;
-
-const NOW: TimestampMs = TimestampMs(1_700_000_000_000);
-
-/// Stream, time after `NOW` in nanoseconds, line.
-type Record = (u8, i64, String);
-
-fn open_with(dir: &Path, options: Options) -> (LogStore, Arc<ManualClock>) {
-    let clock = Arc::new(ManualClock::at(NOW));
-    (LogStore::open(dir, options, clock.clone()).unwrap(), clock)
-}
-
-fn open(dir: &Path) -> LogStore {
-    open_with(dir, Options::default()).0
-}
-
-fn stream(number: u8) -> Labels {
-    Labels::from_pairs([("service_name".to_owned(), format!("s{number}"))])
-}
-
-fn field<'a>(name: &'a str, value: &'a str, origin: Origin) -> LogField<'a> {
-    LogField { name: name.into(), value: value.into(), origin }
-}
-
-/// One group for each record: the collector groups by stream, but need not.
-fn write(store: &LogStore, records: &[Record]) -> WriteOutcome {
-    let mut batch = LogBatch::default();
-    batch.fields.push(field("pod", "p1", Origin::Resource));
-    for (i, (number, at, line)) in records.iter().enumerate() {
-        let i = i as u32;
-        batch.fields.push(field("trace_id", line, Origin::Record));
-        batch.records.push(LogEntry {
-            at: NOW.to_ns().plus_ns(*at),
-            line: line.as_str().into(),
-            fields: i + 1..i + 2,
-        });
-        batch.groups.push(LogGroup { stream: stream(*number), shared: 0..1, records: i..i + 1 });
-    }
-    let (outcome, commit) = store.append(&batch).unwrap();
-    commit.wait().unwrap();
-    outcome
-}
-
-fn request(order: Option<Direction>) -> LogRequest {
-    LogRequest { matchers: vec![], range: RangeNs::ALL, lines: vec![], order, metadata: true }
-}
-
-fn read(store: &LogStore, request: &LogRequest) -> Vec<Record> {
-    let mut found = Vec::new();
-    store
-        .scan(request, &QueryContext::unlimited(), &mut |row| {
-            let fields: Vec<_> = row.metadata.iter().map(|f| (f.name, f.value, f.origin)).collect();
-            if request.metadata {
-                assert_eq!(
-                    fields,
-                    [("pod", "p1", Origin::Resource), ("trace_id", row.line, Origin::Record)]
-                );
-            }
-            let number = row.stream.get("service_name").unwrap()[1..].parse().unwrap();
-            found.push((number, row.at.0 - NOW.to_ns().0, row.line.to_owned()));
-            ControlFlow::Continue(())
-        })
-        .unwrap();
-    found
-}
-
-fn record(number: u8, at: i64, line: &str) -> Record {
-    (number, at, line.to_owned())
-}
+use crate::options::RetentionRule;
+use fixtures::*;
 
 #[test]
-fn equal_times_keep_their_order_of_arrival_in_both_directions() {
+fn equal_times_keep_their_order_of_arrival_in_both_directions_wherever_they_are() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let lines = [record(1, 5, "a"), record(2, 5, "b"), record(1, 5, "a"), record(1, 3, "c")];
     write(&store, &lines);
+    store.seal_all().unwrap();
+    let more = [record(2, 5, "d"), record(1, 3, "e"), record(1, 5, "f")];
+    write(&store, &more);
     let [a, b, a2, c] = lines;
-    let expected = [c, a, b, a2];
-    assert_eq!(read(&store, &request(Some(Direction::Forward))), expected);
-    let mut backward = read(&store, &request(Some(Direction::Backward)));
-    backward.reverse();
-    assert_eq!(backward, expected);
+    let [d, e, f] = more;
+    let expected = [c, e, a, b, a2, d, f];
+    for _ in 0..3 {
+        assert_eq!(read(&store, &request(Some(Direction::Forward))), expected);
+        let mut backward = read(&store, &request(Some(Direction::Backward)));
+        backward.reverse();
+        assert_eq!(backward, expected);
+        store.merge_all().unwrap();
+    }
+    assert_eq!(store.stats().parts, 1);
 }
 
 #[test]
@@ -104,6 +56,29 @@ fn absurd_times_are_refused_and_named_and_the_rest_is_kept() {
     let reasons: Vec<_> = outcome.refused.iter().map(|r| (r.reason, r.count)).collect();
     assert_eq!(reasons, [("too_old", 1), ("too_far_in_future", 1)]);
     assert_eq!(read(&store, &request(None)), [record(1, 0, "good")]);
+    assert_eq!(figure(&store, "refused_too_old_records"), 1);
+}
+
+#[test]
+fn times_at_the_ends_of_time_are_kept_in_few_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { future_ms_max: i64::MAX, ..Default::default() };
+    let (store, _) = open_with(dir.path(), options.clone());
+    let year = 365 * 86_400 * 1_000_000_000i64;
+    let ends = [i64::MIN, i64::MAX - 1].map(|at| at.saturating_sub(NOW.to_ns().0));
+    let ends = [ends[0].max(i64::MIN + 1), ends[1]];
+    let mut records: Vec<Record> = ends.iter().map(|at| record(1, *at, "end")).collect();
+    records.extend((-50..230).map(|years| record(2, years * year, "year")));
+    write(&store, &records);
+    records.sort_by_key(|record| record.1);
+    for _ in 0..2 {
+        assert_eq!(read(&store, &request(Some(Direction::Forward))), records);
+        store.seal_all().unwrap();
+    }
+    assert!(store.stats().parts <= 9, "{}", store.stats().parts);
+    drop(store);
+    let (store, _) = open_with(dir.path(), options);
+    assert_eq!(read(&store, &request(Some(Direction::Forward))), records);
 }
 
 #[test]
@@ -118,7 +93,7 @@ fn a_scan_over_its_budget_is_refused() {
     let error = store
         .scan(&request(None), &context, &mut |_| {
             seen += 1;
-            ControlFlow::Continue(())
+            std::ops::ControlFlow::Continue(())
         })
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exhausted);
@@ -126,83 +101,194 @@ fn a_scan_over_its_budget_is_refused() {
 }
 
 #[test]
-fn retention_by_size_forgets_the_oldest_segment_here_and_on_disk() {
+fn streams_over_the_limit_are_refused_by_name_and_known_ones_go_on() {
     let dir = tempfile::tempdir().unwrap();
-    let journal = JournalOptions { segment_bytes_max: 2000, ..Default::default() };
-    let options = Options { memory_bytes_max: 10_000, journal, ..Default::default() };
-    let (store, _) = open_with(dir.path(), options.clone());
-    for i in 0..300 {
-        write(&store, &[record((i % 3) as u8, i, "some line of a log")]);
-        store.enforce_retention().unwrap();
-    }
-    assert!(store.stats().memory_bytes <= 10_000 + 2000);
-    let kept = read(&store, &request(Some(Direction::Forward)));
-    assert!(kept.len() > 10 && kept.len() < 290);
-    assert_eq!(kept.last().unwrap().1, 299);
+    let options = Options { streams_max: 3, retention_ms: HOUR_MS, ..Default::default() };
+    let (store, clock) = open_with(dir.path(), options.clone());
+    let records: Vec<Record> = (0..5).map(|number| record(number, 0, "a")).collect();
+    let outcome = write(&store, &records);
+    assert_eq!(outcome.accepted, 3);
+    let reasons: Vec<_> = outcome.refused.iter().map(|r| (r.reason, r.count)).collect();
+    assert_eq!(reasons, [("too_many_streams", 2)]);
+    assert!(outcome.refused[0].example.contains("streams_max"), "{:?}", outcome.refused);
+    store.seal_all().unwrap();
+    assert_eq!(write(&store, &records).accepted, 3, "those that a part has are known");
     drop(store);
-    let (store, clock) = open_with(dir.path(), Options { retention_ms: 1, ..options });
-    assert_eq!(read(&store, &request(Some(Direction::Forward))), kept);
-    clock.advance(Duration::from_secs(10));
-    store.enforce_retention().unwrap();
-    assert!(read(&store, &request(None)).is_empty());
+    let store = LogStore::open(dir.path(), options, clock.clone()).unwrap();
+    assert_eq!(write(&store, &records).accepted, 3);
+    assert_eq!(store.stats().streams, 3);
+    // When their records are gone, they make room.
+    store.seal_all().unwrap();
+    clock.advance(Duration::from_secs(3 * 3600));
+    store.maintain().unwrap();
     assert_eq!(store.stats().streams, 0);
+    let later = [record(4, 3 * HOUR_MS * 1_000_000, "b")];
+    assert_eq!(write(&store, &later).accepted, 1);
+    assert_eq!(figure(&store, "refused_too_many_streams_records"), 2);
 }
 
-fn records() -> impl Strategy<Value = Vec<Vec<Record>>> {
-    let line = prop::sample::select(vec!["", "error: a", "info b", "ERROR", "a error"]);
-    let record = (0..3u8, 0..20i64, line).prop_map(|(n, at, line)| record(n, at, line));
-    prop::collection::vec(prop::collection::vec(record, 1..8), 1..6)
+#[test]
+fn a_store_that_can_not_seal_pushes_back_and_goes_on_when_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { memory_bytes_max: 10_000, ..Default::default() };
+    let (store, _) = open_with(dir.path(), options);
+    let mut sent = 0;
+    let error = loop {
+        match try_write(&store, &[record(1, sent, "some line of a log")]) {
+            Ok(_) => sent += 1,
+            Err(error) => break error,
+        }
+        assert!(sent < 10_000);
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(store.stats().memory_bytes < 21_000);
+    assert!(figure(&store, "refused_batches") > 0);
+    store.seal_due().unwrap();
+    assert_eq!(store.stats().head_records, 0);
+    write(&store, &[record(1, sent, "some line of a log")]);
+    assert_eq!(read(&store, &request(None)).len(), sent as usize + 1);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn any_batches_read_back_like_a_sorted_list(
-        batches in records(),
-        range in (0..20i64, 0..20i64),
-        order in prop::option::of(any::<bool>()),
-        filter in prop::option::of((prop::sample::select(vec!["error", "b", ""]), any::<bool>())),
-        reopen: bool,
-    ) {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = open(dir.path());
-        for batch in &batches {
-            write(&store, batch);
-        }
-        if reopen {
-            drop(store);
-            store = open(dir.path());
-        }
-        let order = order.map(|b| if b { Direction::Forward } else { Direction::Backward });
-        let matchers = vec![Matcher::new("service_name", model::MatchOp::NotEqual, "s2").unwrap()];
-        let range = RangeNs {
-            start: NOW.to_ns().plus_ns(range.0),
-            end: NOW.to_ns().plus_ns(range.1),
-        };
-        let lines = filter.map(|(text, contains)| match contains {
-            true => LineHint::Contains(text.to_owned()),
-            false => LineHint::Lacks(text.to_owned()),
-        });
-        let request = LogRequest { matchers, range, lines: lines.into_iter().collect(), order, metadata: true };
-        let mut expected: Vec<Record> = batches
-            .concat()
-            .into_iter()
-            .filter(|(number, at, _)| *number != 2 && range.contains(NOW.to_ns().plus_ns(*at)))
-            .filter(|(_, _, line)| filter.is_none_or(|(text, contains)| line.contains(text) == contains))
-            .collect();
-        expected.sort_by_key(|record| record.1);
-        let mut found = read(&store, &request);
-        match order {
-            Some(Direction::Forward) => {}
-            Some(Direction::Backward) => found.reverse(),
-            None => {
-                expected.sort();
-                found.sort();
-            }
-        }
-        prop_assert_eq!(found, expected);
-        prop_assert_eq!(store.streams(&request.matchers, range, &QueryContext::unlimited()).unwrap().len(),
-            (0..2u8).filter(|n| batches.concat().iter().any(|r| r.0 == *n && range.contains(NOW.to_ns().plus_ns(r.1)))).count());
+#[test]
+fn what_is_idle_or_old_is_sealed_and_its_journal_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), Options::default());
+    write(&store, &[record(1, 0, "a")]);
+    clock.advance(Duration::from_secs(299));
+    store.seal_due().unwrap();
+    assert_eq!(store.stats().parts, 0);
+    clock.advance(Duration::from_secs(2));
+    store.seal_due().unwrap();
+    assert_eq!(store.stats().parts, 1);
+    for minute in 0..16 {
+        write(&store, &[record(1, minute, "b")]);
+        clock.advance(Duration::from_secs(120));
+        store.seal_due().unwrap();
     }
+    assert_eq!(store.stats().parts, 2, "a head that goes on getting old records is sealed too");
+    eventually(|| {
+        store.seal_due().unwrap();
+        store.stats().journal.bytes < 200
+    });
+}
+
+#[test]
+fn small_parts_of_a_day_are_merged_and_quiet_days_have_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), Options::default());
+    let mut sent = Vec::new();
+    for number in 0..20i64 {
+        let records = [record(1, number, "a"), record(2, number - 86_400_000_000_000, "b")];
+        write(&store, &records);
+        sent.extend(records);
+        store.seal_all().unwrap();
+        store.maintain().unwrap();
+        assert!(store.stats().parts <= 2 * 8, "{}", store.stats().parts);
+    }
+    clock.advance(Duration::from_secs(2 * 3600));
+    store.maintain().unwrap();
+    assert_eq!(store.stats().parts, 2);
+    sent.sort_by_key(|record| record.1);
+    assert_eq!(read(&store, &request(Some(Direction::Forward))), sent);
+}
+
+#[test]
+fn retention_by_bytes_drops_the_oldest_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open_with(dir.path(), Options::default());
+    let day = 86_400_000_000_000;
+    for number in 0..6 {
+        write(&store, &[record(1, -number * day, "some line of a log")]);
+        store.seal_all().unwrap();
+    }
+    let bytes = store.stats().part_bytes;
+    drop(store);
+    let options = Options { retention_bytes: bytes / 2, ..Default::default() };
+    let (store, _) = open_with(dir.path(), options);
+    store.maintain().unwrap();
+    assert!(store.stats().part_bytes <= bytes / 2);
+    let kept: Vec<i64> = read(&store, &request(None)).iter().map(|r| -r.1 / day).collect();
+    assert!(kept.contains(&0) && kept.contains(&1) && !kept.contains(&5), "{kept:?}");
+    assert_eq!(folders(dir.path()).len() as u64, store.stats().parts);
+}
+
+#[test]
+fn a_stream_with_a_retention_of_its_own_is_hidden_at_once_and_rewritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = RetentionRule { matchers: vec![Matcher::equal("service_name", "s1")], keep_ms: HOUR_MS };
+    let options = Options { retention_rules: vec![rule], ..Default::default() };
+    let (store, clock) = open_with(dir.path(), options);
+    let records: Vec<Record> = (0..100).map(|i| record(1 + (i % 2) as u8, i, "a")).collect();
+    write(&store, &records);
+    store.seal_all().unwrap();
+    clock.advance(Duration::from_secs(2 * 3600));
+    let found = read(&store, &request(None));
+    assert!(found.len() == 50 && found.iter().all(|record| record.0 == 2));
+    assert_eq!(streams(&store), ["s2"]);
+    assert_eq!(store.stats().records, 100);
+    store.maintain().unwrap();
+    assert_eq!(store.stats().records, 50);
+    assert_eq!(read(&store, &request(None)), found);
+}
+
+#[test]
+fn a_deletion_is_effective_at_once_comes_back_when_undone_and_is_final_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), Options::default());
+    write(&store, &[record(1, 0, "good"), record(1, 1, "bad one")]);
+    store.seal_all().unwrap();
+    write(&store, &[record(2, 2, "bad two"), record(2, 3, "fine")]);
+    let selection = LogSelection {
+        matchers: vec![],
+        lines: vec![LineCondition::contains("bad")],
+        fields: vec![],
+        range: RangeNs::ALL,
+    };
+    let texts = |store: &LogStore| -> Vec<String> {
+        read(store, &request(Some(Direction::Forward))).into_iter().map(|r| r.2).collect()
+    };
+    let id = store.delete(&selection, "{a=\"b\"} |= \"bad\"").unwrap();
+    write(&store, &[record(3, 4, "bad three")]);
+    assert_eq!(texts(&store), ["good", "fine", "bad three"]);
+    store.undelete(id).unwrap();
+    assert_eq!(texts(&store), ["good", "bad one", "bad two", "fine", "bad three"]);
+    assert_eq!(store.undelete(id).unwrap_err().kind(), ErrorKind::NotFound);
+    let id = store.delete(&selection, "{a=\"b\"} |= \"bad\"").unwrap();
+    drop(store);
+    let store = LogStore::open(dir.path(), Options::default(), clock.clone()).unwrap();
+    assert_eq!(texts(&store), ["good", "fine"]);
+    let told = store.deletions();
+    assert_eq!((told.len(), told[0].id, told[0].query.as_str()), (1, id, "{a=\"b\"} |= \"bad\""));
+    store.maintain().unwrap();
+    assert_eq!(store.stats().records, 5);
+    clock.advance(Duration::from_secs(25 * 3600));
+    store.maintain().unwrap();
+    assert_eq!((store.stats().records, store.stats().head_records), (2, 0));
+    assert_eq!(store.deletions()[0].state, model::admin::LogDeletionState::Done);
+    assert_eq!(store.undelete(id).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(texts(&store), ["good", "fine"]);
+    clock.advance(Duration::from_secs(25 * 3600));
+    store.maintain().unwrap();
+    assert!(store.deletions().is_empty());
+    assert_eq!(texts(&store), ["good", "fine"]);
+}
+
+#[test]
+fn the_newest_lines_are_found_without_opening_old_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for day in 0..10i64 {
+        write(&store, &[record(1, -day * 86_400_000_000_000, "a")]);
+        store.seal_all().unwrap();
+    }
+    let context = QueryContext::unlimited();
+    let mut seen = 0;
+    store
+        .scan(&request(Some(Direction::Backward)), &context, &mut |_| {
+            seen += 1;
+            if seen == 2 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    assert_eq!(seen, 2);
+    assert!(context.items_used() <= 3, "{}", context.items_used());
 }

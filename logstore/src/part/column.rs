@@ -1,0 +1,429 @@
+//! A column: the texts of one slot of a template, or of one field, in one block.
+//!
+//! A column is kept as what it looks like: one value, few values, digits in a skeleton, packed ids,
+//! or texts one behind the other. Values come back byte for byte.
+
+mod digits;
+mod encode;
+mod hex;
+
+use disk::codec::{CodecError, Reader, put_bytes, put_u64};
+use memchr::memmem;
+
+use super::bits::Bits;
+use super::frames::Place;
+use super::index::ByteSet;
+use digits::Skeleton;
+pub(crate) use encode::{Encoder, Indexing, decode_numbers, put_numbers};
+use hex::HexShape;
+
+/// Where in a value a text is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Spot {
+    Inside,
+    Start,
+    End,
+    /// The value is the text.
+    Whole,
+}
+
+impl Spot {
+    fn holds(self, value: &[u8], text: &[u8]) -> bool {
+        match self {
+            Spot::Inside => memmem::find(value, text).is_some(),
+            Spot::Start => value.starts_with(text),
+            Spot::End => value.ends_with(text),
+            Spot::Whole => value == text,
+        }
+    }
+}
+
+/// What the header of a block tells of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    kind: Kind,
+    length_min: usize,
+    length_max: usize,
+    /// Whether the trigrams of its values are in the index.
+    is_indexed: bool,
+    /// Whether all of its values, which have one length, are in the filter of ids.
+    is_filtered: bool,
+    place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// All values are this one.
+    One(Vec<u8>),
+    /// A byte a value tells which of few.
+    Few,
+    Digits(Skeleton),
+    Hex(HexShape),
+    Text,
+}
+
+/// Ids of so many digits are in the filter of their block.
+const FILTERED_DIGITS_MIN: usize = 16;
+
+impl Entry {
+    fn put(&self, out: &mut Vec<u8>) {
+        let kind = match &self.kind {
+            Kind::One(_) => 0,
+            Kind::Few => 1,
+            Kind::Digits(_) => 2,
+            Kind::Hex(_) => 3,
+            Kind::Text => 4u8,
+        };
+        out.push(kind | u8::from(self.is_indexed) << 7 | u8::from(self.is_filtered) << 6);
+        match &self.kind {
+            Kind::One(value) => return put_bytes(out, value),
+            Kind::Digits(skeleton) => skeleton.put(out),
+            Kind::Hex(shape) => shape.put(out),
+            Kind::Few | Kind::Text => {}
+        }
+        put_u64(out, self.length_min as u64);
+        put_u64(out, (self.length_max - self.length_min) as u64);
+        self.place.put(out);
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let head = reader.u8()?;
+        let (is_indexed, is_filtered) = (head & 0x80 != 0, head & 0x40 != 0);
+        let kind = match head & 0x3f {
+            0 => {
+                let value = reader.bytes()?.to_vec();
+                let length = value.len();
+                return Ok(Entry {
+                    kind: Kind::One(value),
+                    length_min: length,
+                    length_max: length,
+                    is_indexed,
+                    is_filtered,
+                    place: Place::default(),
+                });
+            }
+            1 => Kind::Few,
+            2 => Kind::Digits(Skeleton::read(reader)?),
+            3 => Kind::Hex(HexShape::read(reader)?),
+            4 => Kind::Text,
+            _ => {
+                return Err(CodecError { offset: reader.offset(), expected: "a kind of column" });
+            }
+        };
+        let length_min = reader.u32()? as usize;
+        let length_max = length_min.saturating_add(reader.u32()? as usize);
+        let place = Place::read(reader)?;
+        Ok(Entry { kind, length_min, length_max, is_indexed, is_filtered, place })
+    }
+
+    /// The bytes that its values can have.
+    fn bytes(&self) -> ByteSet {
+        let mut bytes = ByteSet::default();
+        match &self.kind {
+            Kind::One(value) => bytes.insert_all(value),
+            Kind::Few | Kind::Text => return ByteSet::ALL,
+            Kind::Digits(skeleton) => skeleton.add_bytes(&mut bytes),
+            Kind::Hex(shape) => shape.add_bytes(&mut bytes),
+        }
+        bytes
+    }
+
+    /// Where its bytes lie; nowhere if the entry tells everything.
+    pub(crate) fn place(&self) -> Option<Place> {
+        (!matches!(self.kind, Kind::One(_))).then_some(self.place)
+    }
+
+    /// Whether a value can have the text there. `indexed` tells whether the block has all trigrams
+    /// of the text, `filter` whether it can have the text as a whole id.
+    pub(crate) fn may_hold(
+        &self,
+        spot: Spot,
+        text: &[u8],
+        indexed: bool,
+        filter: &dyn Fn(&[u8]) -> bool,
+    ) -> bool {
+        if text.len() > self.length_max || (spot == Spot::Whole && text.len() < self.length_min) {
+            return false;
+        }
+        if self.is_indexed && !indexed {
+            return false;
+        }
+        // All values are of one length, so a text of that length is a whole one.
+        if self.is_filtered && text.len() == self.length_max && !filter(text) {
+            return false;
+        }
+        match &self.kind {
+            Kind::One(value) => spot.holds(value, text),
+            Kind::Few | Kind::Text => true,
+            Kind::Digits(skeleton) => skeleton.may_contain(text),
+            Kind::Hex(shape) => shape.may_contain(text),
+        }
+    }
+
+    /// Reads the column of `rows` values from the bytes at its place.
+    pub(crate) fn decode(&self, bytes: &[u8], rows: usize) -> Result<Column, CodecError> {
+        let mut reader = Reader::new(bytes);
+        let wrong = |expected| CodecError { offset: 0, expected };
+        Ok(match &self.kind {
+            Kind::One(value) => Column::One(value.clone(), rows),
+            Kind::Few => {
+                let mut values = Texts::default();
+                for _ in 0..reader.count()? {
+                    values.push(reader.bytes()?);
+                }
+                let codes = bytes.get(reader.offset()..).unwrap_or_default().to_vec();
+                let fits = |code: &u8| usize::from(*code) < values.len();
+                if codes.len() != rows || !codes.iter().all(fits) {
+                    return Err(wrong("codes of a column"));
+                }
+                Column::Few(values, codes)
+            }
+            Kind::Digits(skeleton) => {
+                Column::Digits(skeleton.clone(), decode_numbers(bytes, rows)?)
+            }
+            Kind::Hex(shape) => {
+                if Some(bytes.len()) != shape.width().checked_mul(rows) {
+                    return Err(wrong("packed ids of a column"));
+                }
+                Column::Hex(shape.clone(), bytes.to_vec())
+            }
+            Kind::Text => {
+                let mut ends = Vec::with_capacity(rows);
+                let mut end = 0u32;
+                for _ in 0..rows {
+                    end = end.checked_add(reader.u32()?).ok_or(wrong("lengths under 4 GiB"))?;
+                    ends.push(end);
+                }
+                let texts = bytes.get(reader.offset()..).unwrap_or_default();
+                if texts.len() != end as usize {
+                    return Err(wrong("texts of a column"));
+                }
+                Column::Text(Texts { bytes: texts.to_vec(), ends })
+            }
+        })
+    }
+}
+
+/// Texts one behind the other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Texts {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Texts {
+    fn push(&mut self, text: &[u8]) {
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn get(&self, at: usize) -> &[u8] {
+        let start = match at.checked_sub(1) {
+            Some(before) => self.ends.get(before).copied().unwrap_or(0),
+            None => 0,
+        };
+        let end = self.ends.get(at).copied().unwrap_or(start);
+        self.bytes.get(start as usize..end as usize).unwrap_or_default()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|at| self.get(at))
+    }
+
+    /// Which of them have the text there.
+    fn find(&self, spot: Spot, text: &[u8]) -> Bits {
+        let mut found = Bits::none(self.len());
+        if spot != Spot::Inside {
+            for (at, value) in self.iter().enumerate() {
+                if spot.holds(value, text) {
+                    found.insert(at);
+                }
+            }
+            return found;
+        }
+        if text.is_empty() {
+            return Bits::all(self.len());
+        }
+        // One search over all of them; a hit over an end is none, and none before it was missed.
+        let finder = memmem::Finder::new(text);
+        let (mut from, mut at) = (0, 0);
+        while let Some(hit) = self.bytes.get(from..).and_then(|rest| finder.find(rest)) {
+            let hit = from + hit;
+            while self.ends.get(at).is_some_and(|end| *end as usize <= hit) {
+                at += 1;
+            }
+            let Some(end) = self.ends.get(at).map(|end| *end as usize) else { break };
+            if hit + text.len() <= end {
+                found.insert(at);
+            }
+            from = end;
+        }
+        found
+    }
+}
+
+/// A column in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Column {
+    One(Vec<u8>, usize),
+    Few(Texts, Vec<u8>),
+    Digits(Skeleton, Vec<u64>),
+    Hex(HexShape, Vec<u8>),
+    Text(Texts),
+}
+
+impl Column {
+    /// How many values.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Column::One(_, rows) => *rows,
+            Column::Few(_, codes) => codes.len(),
+            Column::Digits(_, numbers) => numbers.len(),
+            Column::Hex(shape, packed) => packed.len() / shape.width().max(1),
+            Column::Text(texts) => texts.len(),
+        }
+    }
+
+    /// Appends the value at `at`; nothing if there is none.
+    pub(crate) fn append(&self, at: usize, out: &mut Vec<u8>) {
+        match self {
+            Column::One(value, _) => out.extend_from_slice(value),
+            Column::Few(values, codes) => {
+                let code = codes.get(at).copied().unwrap_or_default();
+                out.extend_from_slice(values.get(code.into()));
+            }
+            Column::Digits(skeleton, numbers) => {
+                if let Some(number) = numbers.get(at) {
+                    skeleton.append(*number, out);
+                }
+            }
+            Column::Hex(shape, packed) => {
+                let width = shape.width();
+                if let Some(packed) = packed.get(at * width..(at + 1) * width) {
+                    shape.append(packed, out);
+                }
+            }
+            Column::Text(texts) => out.extend_from_slice(texts.get(at)),
+        }
+    }
+
+    /// Which values have the text there.
+    pub(crate) fn find(&self, spot: Spot, text: &[u8]) -> Bits {
+        match self {
+            Column::One(value, rows) => match spot.holds(value, text) {
+                true => Bits::all(*rows),
+                false => Bits::none(*rows),
+            },
+            Column::Few(values, codes) => {
+                let hits = values.find(spot, text);
+                let mut found = Bits::none(codes.len());
+                if !hits.is_empty() {
+                    for (at, code) in codes.iter().enumerate() {
+                        if hits.contains(usize::from(*code)) {
+                            found.insert(at);
+                        }
+                    }
+                }
+                found
+            }
+            Column::Digits(skeleton, numbers) => {
+                if spot == Spot::Whole {
+                    let wanted = skeleton.number(text);
+                    return self.filter_by(|at| numbers.get(at).copied() == wanted);
+                }
+                if !skeleton.may_contain(text) {
+                    return Bits::none(numbers.len());
+                }
+                self.texts().find(spot, text)
+            }
+            Column::Hex(shape, packed) => {
+                if !shape.may_contain(text) {
+                    return Bits::none(self.len());
+                }
+                if text.len() == shape.text_length() {
+                    let mut wanted = Vec::new();
+                    if shape.pack(text, &mut wanted).is_none() {
+                        return Bits::none(self.len());
+                    }
+                    let width = shape.width();
+                    return self
+                        .filter_by(|at| packed.get(at * width..(at + 1) * width) == Some(&wanted));
+                }
+                self.texts().find(spot, text)
+            }
+            Column::Text(texts) => texts.find(spot, text),
+        }
+    }
+
+    fn filter_by(&self, accepts: impl Fn(usize) -> bool) -> Bits {
+        let mut found = Bits::none(self.len());
+        for at in 0..self.len() {
+            if accepts(at) {
+                found.insert(at);
+            }
+        }
+        found
+    }
+
+    /// All values as text.
+    fn texts(&self) -> Texts {
+        let mut texts = Texts::default();
+        for at in 0..self.len() {
+            self.append(at, &mut texts.bytes);
+            texts.ends.push(texts.bytes.len() as u32);
+        }
+        texts
+    }
+
+    /// Which values a predicate accepts. It is asked once for each distinct value where few are.
+    pub(crate) fn accepted(&self, mut accepts: impl FnMut(&[u8]) -> bool) -> Bits {
+        match self {
+            Column::One(value, rows) => match accepts(value) {
+                true => Bits::all(*rows),
+                false => Bits::none(*rows),
+            },
+            Column::Few(values, codes) => {
+                let known: Vec<bool> = values.iter().map(accepts).collect();
+                let known = |code: &u8| known.get(usize::from(*code)).copied().unwrap_or(false);
+                self.filter_by(|at| codes.get(at).is_some_and(known))
+            }
+            Column::Text(texts) => {
+                let mut found = Bits::none(texts.len());
+                for (at, value) in texts.iter().enumerate() {
+                    if accepts(value) {
+                        found.insert(at);
+                    }
+                }
+                found
+            }
+            Column::Digits(..) | Column::Hex(..) => {
+                let mut found = Bits::none(self.len());
+                let mut value = Vec::new();
+                for at in 0..self.len() {
+                    value.clear();
+                    self.append(at, &mut value);
+                    if accepts(&value) {
+                        found.insert(at);
+                    }
+                }
+                found
+            }
+        }
+    }
+
+    /// The values told apart by small numbers, if few are: each value, and the number of each row.
+    pub(crate) fn codes(&self) -> Option<(Vec<&[u8]>, Option<&[u8]>)> {
+        match self {
+            Column::One(value, _) => Some((vec![value], None)),
+            Column::Few(values, codes) => Some((values.iter().collect(), Some(codes))),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! How a column is kept: finds out what its values look like.
+
+use disk::codec::{CodecError, Reader, put_bytes, put_u64};
+use pco::ChunkConfig;
+use pco::standalone::{simple_compress, simple_decompress_into};
+use rustc_hash::FxHashMap;
+
+use super::{Entry, FILTERED_DIGITS_MIN, HexShape, Kind, Skeleton};
+use crate::part::frames::{FrameWriter, Pack};
+use crate::part::index::ByteSet;
+
+/// Values that a byte tells apart.
+const FEW: usize = 256;
+/// Fewer numbers than this are varints.
+const PCO_NUMBERS_MIN: usize = 256;
+const PCO_LEVEL: usize = 3;
+
+/// Takes what the index wants to know of the values of a block.
+pub(crate) trait Indexing {
+    /// A whole id.
+    fn id(&mut self, id: &[u8]);
+
+    /// Takes the trigrams of texts. False if they have too many.
+    fn texts(&mut self, texts: &mut dyn Iterator<Item = &[u8]>) -> bool;
+}
+
+/// Encodes columns of one block; keeps its memory from column to column.
+#[derive(Default)]
+pub(crate) struct Encoder {
+    few: FxHashMap<Vec<u8>, u8>,
+    codes: Vec<u8>,
+    buffer: Vec<u8>,
+}
+
+impl Encoder {
+    /// Puts the entry of a column into `header` and its bytes into `frames`. Answers which bytes its
+    /// values can have, if the index does not have their trigrams.
+    pub(crate) fn encode(
+        &mut self,
+        values: &[&[u8]],
+        frames: &mut FrameWriter,
+        index: &mut dyn Indexing,
+        header: &mut Vec<u8>,
+    ) -> std::io::Result<ByteSet> {
+        let length_min = values.iter().map(|value| value.len()).min().unwrap_or(0);
+        let length_max = values.iter().map(|value| value.len()).max().unwrap_or(0);
+        let first = values.first().copied().unwrap_or_default();
+        self.buffer.clear();
+        let (mut is_indexed, mut is_filtered) = (false, false);
+        let (kind, pack) = if values.iter().all(|value| *value == first) {
+            is_filtered = is_id(first);
+            if is_filtered {
+                index.id(first);
+            } else {
+                is_indexed = index.texts(&mut std::iter::once(first));
+            }
+            (Kind::One(first.to_vec()), Pack::Shared)
+        } else if let Some(order) = self.find_few(values) {
+            // Ids of equal look go to the filter, all else to the index.
+            is_filtered = length_min == length_max && order.iter().all(|value| is_id(value));
+            if is_filtered {
+                order.iter().for_each(|id| index.id(id));
+            } else {
+                is_indexed = index.texts(&mut order.iter().copied());
+            }
+            put_u64(&mut self.buffer, order.len() as u64);
+            for value in &order {
+                put_bytes(&mut self.buffer, value);
+            }
+            self.buffer.extend_from_slice(&self.codes);
+            (Kind::Few, Pack::Shared)
+        } else if let Some((skeleton, numbers)) = Skeleton::find(values) {
+            let is_raw = put_numbers(&numbers, &mut self.buffer);
+            (Kind::Digits(skeleton), if is_raw { Pack::Raw } else { Pack::Shared })
+        } else if let Some(shape) = self.find_hex(values) {
+            is_filtered = shape.digits() >= FILTERED_DIGITS_MIN;
+            if is_filtered {
+                values.iter().for_each(|id| index.id(id));
+            }
+            (Kind::Hex(shape), Pack::Raw)
+        } else {
+            is_indexed = index.texts(&mut values.iter().copied());
+            for value in values {
+                put_u64(&mut self.buffer, value.len() as u64);
+            }
+            for value in values {
+                self.buffer.extend_from_slice(value);
+            }
+            (Kind::Text, Pack::Shared)
+        };
+        let place = match kind {
+            Kind::One(_) => Default::default(),
+            _ => frames.put(&self.buffer, pack)?,
+        };
+        let entry = Entry { kind, length_min, length_max, is_indexed, is_filtered, place };
+        entry.put(header);
+        Ok(match &entry.kind {
+            _ if is_indexed => ByteSet::default(),
+            Kind::Few => {
+                let mut bytes = ByteSet::default();
+                self.few.keys().for_each(|value| bytes.insert_all(value));
+                bytes
+            }
+            _ => entry.bytes(),
+        })
+    }
+
+    /// Values in order of their first rows, if they are few; their codes are kept.
+    fn find_few<'a>(&mut self, values: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
+        let limit = FEW.min(values.len() / 2 + 1);
+        self.few.clear();
+        self.codes.clear();
+        let mut order: Vec<&[u8]> = Vec::new();
+        let mut last: Option<(&[u8], u8)> = None;
+        for value in values {
+            let code = match last {
+                Some((text, code)) if text == *value => code,
+                _ => match self.few.get(*value) {
+                    Some(code) => *code,
+                    None if order.len() >= limit => return None,
+                    None => {
+                        let code = order.len() as u8;
+                        order.push(value);
+                        self.few.insert(value.to_vec(), code);
+                        code
+                    }
+                },
+            };
+            last = Some((value, code));
+            self.codes.push(code);
+        }
+        Some(order)
+    }
+
+    fn find_hex(&mut self, values: &[&[u8]]) -> Option<HexShape> {
+        let shape = HexShape::find(values)?;
+        let packed = values.iter().try_for_each(|value| shape.pack(value, &mut self.buffer));
+        if packed.is_none() {
+            self.buffer.clear();
+            return None;
+        }
+        Some(shape)
+    }
+}
+
+/// Whether a text looks like an id that the filter keeps.
+fn is_id(text: &[u8]) -> bool {
+    text.len() >= FILTERED_DIGITS_MIN
+        && HexShape::find(&[text]).is_some_and(|shape| {
+            shape.digits() >= FILTERED_DIGITS_MIN && shape.pack(text, &mut Vec::new()).is_some()
+        })
+}
+
+/// Appends numbers; answers whether they are packed.
+///
+/// First the least number and the divisor of the distances from it, then what is left: as varints,
+/// or by pco, with or without differences.
+pub(crate) fn put_numbers(numbers: &[u64], out: &mut Vec<u8>) -> bool {
+    let least = numbers.iter().copied().min().unwrap_or(0);
+    let mut divisor = 0;
+    for number in numbers {
+        divisor = greatest_common_divisor(number - least, divisor);
+        if divisor == 1 {
+            break;
+        }
+    }
+    let divisor = divisor.max(1);
+    let scaled: Vec<u64> = numbers.iter().map(|number| (number - least) / divisor).collect();
+    put_u64(out, least);
+    put_u64(out, divisor);
+    if numbers.len() < PCO_NUMBERS_MIN {
+        out.push(0);
+        let mut before = 0u64;
+        for number in scaled {
+            disk::codec::put_i64(out, number.wrapping_sub(before) as i64);
+            before = number;
+        }
+        return false;
+    }
+    let bits = |distance: u64| u64::from(64 - distance.leading_zeros());
+    let plain: u64 = scaled.iter().map(|number| bits(*number)).sum();
+    let steps: u64 = scaled.windows(2).map(|pair| bits(pair[0].abs_diff(pair[1])) + 1).sum();
+    let delta = if steps < plain {
+        pco::DeltaSpec::TryConsecutive(1)
+    } else {
+        pco::DeltaSpec::NoOp
+    };
+    let config = ChunkConfig::default()
+        .with_compression_level(PCO_LEVEL)
+        .with_mode_spec(pco::ModeSpec::Classic)
+        .with_delta_spec(delta);
+    let is_small = scaled.iter().all(|number| *number <= u64::from(u32::MAX));
+    let packed = if is_small {
+        let small: Vec<u32> = scaled.iter().map(|number| *number as u32).collect();
+        simple_compress(&small, &config)
+    } else {
+        simple_compress(&scaled, &config)
+    };
+    match packed {
+        Ok(packed) => {
+            out.push(if is_small { 2 } else { 3 });
+            out.extend_from_slice(&packed);
+            true
+        }
+        // Numbers that pco refuses are kept as they are.
+        Err(_) => {
+            out.push(1);
+            for number in scaled {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            false
+        }
+    }
+}
+
+fn greatest_common_divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+/// Reads `count` numbers that [`put_numbers`] wrote.
+pub(crate) fn decode_numbers(bytes: &[u8], count: usize) -> Result<Vec<u64>, CodecError> {
+    let mut reader = Reader::new(bytes);
+    let least = reader.u64()?;
+    let divisor = reader.u64()?;
+    let kind = reader.u8()?;
+    let wrong = CodecError { offset: reader.offset(), expected: "packed numbers" };
+    let real = |scaled: u64| least.wrapping_add(scaled.wrapping_mul(divisor));
+    match kind {
+        0 => {
+            let mut before = 0u64;
+            let mut numbers = Vec::with_capacity(count.min(PCO_NUMBERS_MIN));
+            for _ in 0..count {
+                before = before.wrapping_add(reader.i64()? as u64);
+                numbers.push(real(before));
+            }
+            Ok(numbers)
+        }
+        1 => (0..count).map(|_| Ok(real(u64::from_le_bytes(reader.array()?)))).collect(),
+        2 | 3 => {
+            let rest = bytes.get(reader.offset()..).unwrap_or_default();
+            if kind == 2 {
+                let mut small = vec![0u32; count];
+                let told = simple_decompress_into(rest, &mut small).map_err(|_| wrong)?;
+                if told.n_processed != count || !told.finished {
+                    return Err(wrong);
+                }
+                return Ok(small.into_iter().map(|number| real(number.into())).collect());
+            }
+            let mut numbers = vec![0u64; count];
+            let told = simple_decompress_into(rest, &mut numbers).map_err(|_| wrong)?;
+            if told.n_processed != count || !told.finished {
+                return Err(wrong);
+            }
+            numbers.iter_mut().for_each(|number| *number = real(*number));
+            Ok(numbers)
+        }
+        _ => Err(wrong),
+    }
+}

@@ -1,0 +1,242 @@
+//! Rows of a part that a query wants, in its order.
+//!
+//! Blocks are opened when the scan comes to the first of their times; what is wanted of a block is
+//! found for all its rows at once, and lines are put together row by row.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use model::log::{Field, LogRow};
+use model::read::{Direction, LogColumns};
+use model::{QueryContext, TimestampNs};
+
+use super::Part;
+use super::block::Block;
+use super::select::Filter;
+use crate::cursor::{RowCursor, RowKey, ScanPlan};
+use crate::error::{Error, Result};
+
+/// Rows of blocks that are open, and blocks that are not.
+pub(crate) struct Rows<'a> {
+    filter: Filter,
+    hidden: Vec<Filter>,
+    columns: LogColumns,
+    order: Option<Direction>,
+    context: &'a QueryContext,
+    /// Blocks not yet open, the next one last, with the key that none of their rows comes before.
+    waiting: Vec<(RowKey, usize)>,
+    /// Open blocks by their next rows, in the order of the scan.
+    heap: BinaryHeap<(Place, Reverse<usize>)>,
+    open: Vec<Option<Open>>,
+    line: Vec<u8>,
+    values: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Where a row stands in the order of the scan; the greatest comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Forward(Reverse<RowKey>),
+    Backward(RowKey),
+    /// In any order; the key is told, but does not count.
+    Any(Unordered),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Unordered(RowKey);
+
+impl PartialEq for Unordered {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Unordered {}
+
+impl PartialOrd for Unordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Unordered {
+    fn cmp(&self, _: &Self) -> std::cmp::Ordering {
+        std::cmp::Ordering::Equal
+    }
+}
+
+impl Place {
+    fn new(order: Option<Direction>, key: RowKey) -> Self {
+        match order {
+            Some(Direction::Forward) => Place::Forward(Reverse(key)),
+            Some(Direction::Backward) => Place::Backward(key),
+            None => Place::Any(Unordered(key)),
+        }
+    }
+
+    fn key(self) -> RowKey {
+        match self {
+            Place::Forward(Reverse(key)) | Place::Backward(key) | Place::Any(Unordered(key)) => key,
+        }
+    }
+}
+
+struct Open {
+    block: Block,
+    /// Rows that are wanted, the next one last.
+    rows: Vec<(RowKey, u32)>,
+}
+
+impl<'a> Rows<'a> {
+    pub(crate) fn new(part: &Arc<Part>, plan: &ScanPlan, context: &'a QueryContext) -> Result<Self> {
+        let request = &plan.request;
+        let filter =
+            Filter::new(part, &request.matchers, request.range, &request.lines, &request.fields);
+        let concerned = plan.hidden.iter().filter(|hidden| {
+            hidden.concerns(part.meta().range, part.meta().arrivals.start)
+        });
+        let hidden = concerned.map(|hidden| Filter::of_hidden(part, hidden)).collect();
+        let mut waiting = Vec::new();
+        for (at, entry) in part.index().blocks.iter().enumerate() {
+            if filter.may_pass(at)? {
+                let key = match request.order {
+                    Some(Direction::Backward) => {
+                        let last = entry.last.min(request.range.end.0);
+                        RowKey { at: TimestampNs(last), arrival: u64::MAX }
+                    }
+                    _ => RowKey { at: TimestampNs(entry.first.max(request.range.start.0)), arrival: 0 },
+                };
+                waiting.push((key, at));
+            }
+        }
+        match request.order {
+            Some(Direction::Forward) => waiting.sort_unstable_by(|a, b| b.cmp(a)),
+            Some(Direction::Backward) => waiting.sort_unstable(),
+            None => waiting.reverse(),
+        }
+        Ok(Rows {
+            filter,
+            hidden,
+            columns: request.columns,
+            order: request.order,
+            context,
+            waiting,
+            heap: BinaryHeap::new(),
+            open: Vec::new(),
+            line: Vec::new(),
+            values: Vec::new(),
+            ends: Vec::new(),
+        })
+    }
+
+    /// Opens blocks until the next row of the open ones is the next of all.
+    fn open_due(&mut self) -> Result<()> {
+        while let Some((key, at)) = self.waiting.last().copied() {
+            let is_next = match self.heap.peek() {
+                Some((place, _)) => Place::new(self.order, key) <= *place,
+                None => false,
+            };
+            if is_next {
+                break;
+            }
+            self.waiting.pop();
+            self.open_block(at)?;
+        }
+        Ok(())
+    }
+
+    fn open_block(&mut self, at: usize) -> Result<()> {
+        let block = Block::open(self.filter.part(), at)?;
+        let entry = block.entry();
+        self.context.charge(entry.rows as u64, entry.line_bytes)?;
+        let mut selected = self.filter.select(at, &block)?;
+        for hidden in &self.hidden {
+            if !selected.is_empty() && hidden.may_pass(at)? {
+                selected.remove_all(&hidden.select(at, &block)?);
+            }
+        }
+        if selected.is_empty() {
+            return Ok(());
+        }
+        let (times, arrivals) = (block.times()?, block.arrivals()?);
+        let key = |row: usize| RowKey { at: TimestampNs(times[row]), arrival: arrivals[row] };
+        let mut rows: Vec<(RowKey, u32)> =
+            selected.iter().map(|row| (key(row), row as u32)).collect();
+        match self.order {
+            Some(Direction::Forward) => rows.sort_unstable_by(|a, b| b.cmp(a)),
+            Some(Direction::Backward) => rows.sort_unstable(),
+            None => rows.reverse(),
+        }
+        if let Some((key, _)) = rows.last() {
+            let slot = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
+            self.heap.push((Place::new(self.order, *key), Reverse(slot)));
+            let open = Some(Open { block, rows });
+            match self.open.get_mut(slot) {
+                Some(free) => *free = open,
+                None => self.open.push(open),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RowCursor for Rows<'_> {
+    fn peek(&mut self) -> Result<Option<RowKey>> {
+        self.open_due()?;
+        Ok(self.heap.peek().map(|(place, _)| place.key()))
+    }
+
+    fn show(
+        &mut self,
+        visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let Some((_, Reverse(slot))) = self.heap.peek() else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let Some(Some(open)) = self.open.get(*slot) else { return Ok(ControlFlow::Continue(())) };
+        let Some((key, row)) = open.rows.last().copied() else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let block = &open.block;
+        let row = row as usize;
+        self.line.clear();
+        self.values.clear();
+        self.ends.clear();
+        if self.columns.line {
+            block.append_line(row, &mut self.line)?;
+        }
+        let shape = match self.columns.metadata {
+            true => block.append_values(row, &mut self.values, &mut self.ends)?,
+            false => &[],
+        };
+        let mut fields: Vec<Field<'_>> = Vec::with_capacity(shape.len());
+        let mut start = 0;
+        for (field, end) in shape.iter().zip(&self.ends) {
+            fields.push(block.field_of(*field, text(block, &self.values[start..*end])?));
+            start = *end;
+        }
+        let stream = block.stream_of(row);
+        let (line, metadata) = (text(block, &self.line)?, &fields[..]);
+        Ok(visit(&LogRow { stream, at: key.at, arrival: key.arrival, line, metadata }))
+    }
+
+    fn advance(&mut self) {
+        let Some((_, Reverse(slot))) = self.heap.pop() else { return };
+        let Some(place) = self.open.get_mut(slot) else { return };
+        let Some(open) = place else { return };
+        open.rows.pop();
+        match open.rows.last() {
+            Some((key, _)) => self.heap.push((Place::new(self.order, *key), Reverse(slot))),
+            None => *place = None,
+        }
+    }
+}
+
+fn text<'a>(block: &Block, bytes: &'a [u8]) -> Result<&'a str> {
+    std::str::from_utf8(bytes).map_err(|_| Error::Corrupt {
+        path: block.part().path().to_owned(),
+        what: "a text that is not UTF-8".to_owned(),
+    })
+}
