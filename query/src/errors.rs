@@ -134,7 +134,11 @@ pub enum EvalError {
     },
     /// A LogQL stage failed on a line below a metric query.
     #[error(
-        "pipeline error: {error} on a line of {stream}; filter such lines with | __error__=\"\""
+        "pipeline error: '{error}' for series: '{stream}'.\n\
+         Use a label filter to intentionally skip this error. (e.g | __error__!=\"{error}\").\n\
+         To skip all potential errors you can match empty errors.(e.g __error__=\"\")\n\
+         The label filter can also be specified after unwrap. \
+         (e.g | unwrap latency | __error__=\"\" )\n"
     )]
     Pipeline {
         /// The value of `__error__`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use axum::extract::State;
-use model::read::{LogRequest, RangeNs};
+use model::read::{LogColumns, LogRequest, RangeNs};
 use model::{Labels, LogSource, Matcher, QueryContext, TimestampNs};
 use query::logql::LogStats;
 use rustc_hash::FxHashMap;
@@ -28,8 +28,14 @@ fn count_lines(
     context: &QueryContext,
     mut visit: impl FnMut(&Labels, TimestampNs, u64),
 ) -> Result<()> {
-    let request =
-        LogRequest { matchers, range: over, lines: Vec::new(), order: None, metadata: false };
+    let request = LogRequest {
+        matchers,
+        range: over,
+        lines: Vec::new(),
+        fields: Vec::new(),
+        order: None,
+        columns: LogColumns { line: true, metadata: false },
+    };
     source.scan(&request, context, &mut |row| {
         visit(row.stream, row.at, row.line.len() as u64);
         ControlFlow::Continue(())

@@ -1,20 +1,23 @@
 //! Evaluation of LogQL: lines for log queries, columns of numbers for metric queries.
 
+mod metric;
+
 use std::ops::ControlFlow;
 
 use model::log::LogRow;
-use model::read::{Direction, LineHint, LogRequest, RangeNs};
+use model::read::{Direction, LogRequest, RangeNs};
 use model::{Labels, LogSource, QueryContext, TimestampNs};
 use rustc_hash::FxHashMap;
 
-use super::ast::{Expr, LineOp, LogExpr, MetricExpr, MetricKind, RangeAggregation, RangeOp, Stage};
-use super::pipeline::{ERROR, Kind, LineLabels, Passed, Pipeline};
-use crate::errors::{EvalError, Span};
+use self::metric::Evaluator;
+use super::ast::{Expr, LogExpr, MetricExpr, MetricKind, VectorOp};
+use super::labels::{ERROR, ERROR_DETAILS, Kind, LineLabels};
+use super::needs::Needs;
+use super::pipeline::{Passed, Pipeline};
+use super::request::request;
+use crate::errors::EvalError;
 use crate::promql::{self, MatrixSeries, SampleValue, VectorSample};
-use crate::vector::{
-    self, AggregateCall, AggregateOp, Column, Grid, Grouping, Notes, Operator, Parameter, absent,
-    is_absent,
-};
+use crate::vector::{self, Column, Grid, is_absent};
 
 type Result<T, E = EvalError> = std::result::Result<T, E>;
 
@@ -72,7 +75,8 @@ impl LogResult {
                 let own = stream.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
                 let metadata = std::mem::take(&mut entry.metadata);
                 let parsed = std::mem::take(&mut entry.parsed);
-                let labels = Labels::from_pairs(own.chain(metadata).chain(parsed));
+                let all = own.chain(metadata).chain(parsed);
+                let labels = Labels::from_pairs_with_empty(all);
                 let place = *places.entry(labels).or_insert_with_key(|labels| {
                     streams.push(LogStream { labels: labels.clone(), entries: Vec::new() });
                     streams.len() - 1
@@ -125,7 +129,8 @@ impl Default for InstantOptions {
     }
 }
 
-/// Lines of `range` in the order of `direction`, at most `limit`.
+/// Lines of `range` in the order of `direction`, at most `limit`. Lines that are kept count as memory
+/// of the query.
 pub fn evaluate_log(
     log: &LogExpr,
     range: RangeNs,
@@ -138,16 +143,20 @@ pub fn evaluate_log(
     if limit == 0 || range.end <= range.start {
         return Ok(result);
     }
-    let request = LogRequest { order: Some(direction), ..request(log, range, true) };
-    let pipeline = Pipeline::new(log);
+    let request = LogRequest { order: Some(direction), ..request(log, range, true, true) };
+    let pipeline = Pipeline::new(log, Needs::All, context.now());
     let mut places: FxHashMap<Labels, usize> = FxHashMap::default();
+    let mut over_budget = None;
     source.scan(&request, context, &mut |row| {
         result.stats.lines_read += 1;
         result.stats.bytes_read += row.line.len() as u64;
         let Some(passed) = pipeline.run(row) else { return ControlFlow::Continue(()) };
         result.stats.lines_matched += 1;
-        let labels = pipeline.labels(row, passed);
-        let (stream, entry) = split(row, labels);
+        let (stream, entry) = split(row, passed);
+        if let Err(error) = context.hold(entry.held_bytes()) {
+            over_budget = Some(error);
+            return ControlFlow::Break(());
+        }
         let place = *places.entry(stream).or_insert_with_key(|labels| {
             result.streams.push(LogStream { labels: labels.clone(), entries: Vec::new() });
             result.streams.len() - 1
@@ -158,14 +167,28 @@ pub fn evaluate_log(
         }
         ControlFlow::Continue(())
     })?;
-    Ok(result)
+    match over_budget {
+        Some(error) => Err(error.into()),
+        None => Ok(result),
+    }
+}
+
+impl LogEntry {
+    /// The memory that it takes, about.
+    fn held_bytes(&self) -> u64 {
+        let pair = |(name, value): &(String, String)| name.len() + value.len();
+        let labels: usize = self.metadata.iter().chain(&self.parsed).map(pair).sum();
+        let strings = (self.metadata.len() + self.parsed.len()) * size_of::<(String, String)>();
+        (size_of::<LogEntry>() + self.line.len() + labels + strings) as u64
+    }
 }
 
 /// Sorts the labels of a line by where they came from.
-fn split(row: &LogRow<'_>, labels: LineLabels<'_>) -> (Labels, LogEntry) {
+fn split<'a>(row: &LogRow<'a>, mut passed: Passed<'a>) -> (Labels, LogEntry) {
+    let labels: LineLabels<'a> = passed.take_labels(row);
     let mut entry = LogEntry {
         at: row.at,
-        line: row.line.to_owned(),
+        line: passed.line.into_owned(),
         metadata: Vec::new(),
         parsed: Vec::new(),
     };
@@ -184,31 +207,14 @@ fn split(row: &LogRow<'_>, labels: LineLabels<'_>) -> (Labels, LogEntry) {
             Kind::Parsed => entry.parsed.push(pair),
         }
     }
-    if let Some((kind, details)) = labels.error {
-        entry.parsed.push((ERROR.to_owned(), kind.to_owned()));
-        if !details.is_empty() {
-            entry.parsed.push((super::pipeline::ERROR_DETAILS.to_owned(), details));
-        }
-    }
+    let errors = [(ERROR, labels.error.into_owned()), (ERROR_DETAILS, labels.details)];
+    let errors = errors.into_iter().filter(|(_, value)| !value.is_empty());
+    entry.parsed.extend(errors.map(|(name, value)| (name.to_owned(), value)));
     (stream, entry)
 }
 
-fn request(log: &LogExpr, range: RangeNs, metadata: bool) -> LogRequest {
-    let mut lines = Vec::new();
-    for stage in &log.stages {
-        let Stage::Line(filter) = stage else { continue };
-        match (filter.op, filter.texts.as_slice()) {
-            (LineOp::Contains, [text]) => lines.push(LineHint::Contains(text.clone())),
-            (LineOp::Lacks, texts) => {
-                lines.extend(texts.iter().map(|text| LineHint::Lacks(text.clone())));
-            }
-            _ => {}
-        }
-    }
-    LogRequest { matchers: log.matchers.clone(), range, lines, order: None, metadata }
-}
-
-/// Evaluates at one instant.
+/// Evaluates at one instant. Series of a vector are in order of their labels, but for a query with
+/// `sort` or `sort_desc`.
 pub fn evaluate_instant(
     expr: &Expr,
     at: TimestampNs,
@@ -234,7 +240,10 @@ pub fn evaluate_instant(
         let value = values.first().copied().unwrap_or(f64::NAN);
         promql::Value::Scalar { at: at.to_ms(), value }
     } else {
-        let columns = vector::finish(evaluator.vector(metric, &grid)?)?;
+        let mut columns = vector::finish(evaluator.vector(metric, &grid)?)?;
+        if !metric.any(&|expr| is_op(expr, &[VectorOp::Sort, VectorOp::SortDesc])) {
+            columns.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
         let sample = |column: Column| VectorSample {
             value: SampleValue::Float(column.values[0]),
             labels: column.labels,
@@ -243,6 +252,10 @@ pub fn evaluate_instant(
         promql::Value::Vector(columns.into_iter().map(sample).collect())
     };
     Ok(evaluator.evaluation(Value::Metric(value)))
+}
+
+fn is_op(expr: &MetricExpr, ops: &[VectorOp]) -> bool {
+    matches!(&expr.kind, MetricKind::Aggregate(aggregation) if ops.contains(&aggregation.op))
 }
 
 /// Evaluates a metric query from `start` to `end` (included) in steps.
@@ -261,6 +274,10 @@ pub fn evaluate_range(
         let message = "a log query has no steps: it is evaluated over a range of time";
         return Err(EvalError::BadArgument(message.into()));
     };
+    if metric.any(&|expr| is_op(expr, &[VectorOp::ApproxTopk])) {
+        let message = "approx_topk is only supported for instant queries";
+        return Err(EvalError::BadArgument(message.into()));
+    }
     let Some(grid) = Grid::range(start.0, end.0, step_ns) else {
         let message = "a range query needs a positive step and an end at or after its start";
         return Err(EvalError::BadArgument(message.into()));
@@ -284,331 +301,4 @@ pub fn evaluate_range(
         .collect();
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(evaluator.evaluation(Value::Metric(promql::Value::Matrix(matrix))))
-}
-
-struct Evaluator<'a> {
-    source: &'a dyn LogSource,
-    context: &'a QueryContext,
-    notes: Notes,
-    stats: LogStats,
-}
-
-impl<'a> Evaluator<'a> {
-    fn new(source: &'a dyn LogSource, context: &'a QueryContext) -> Self {
-        Evaluator { source, context, notes: Notes::default(), stats: LogStats::default() }
-    }
-
-    fn evaluation(self, value: Value) -> Evaluation {
-        Evaluation { value, stats: self.stats, warnings: self.notes.warnings }
-    }
-
-    /// Refuses a grid that is too long before anything of its length is allocated.
-    fn charge_grid(&self, grid: &Grid) -> Result<()> {
-        let cells = grid.count as u64;
-        Ok(self.context.charge(cells, cells.saturating_mul(8))?)
-    }
-
-    fn scalar(&mut self, expr: &MetricExpr, grid: &Grid) -> Result<Vec<f64>> {
-        match &expr.kind {
-            MetricKind::Number(value) => Ok(vec![*value; grid.count]),
-            MetricKind::Paren(inner) => self.scalar(inner, grid),
-            MetricKind::Binary { op, left, right, .. } => {
-                let left = self.scalar(left, grid)?;
-                let right = self.scalar(right, grid)?;
-                Ok(vector::scalar_binary(*op, &left, &right))
-            }
-            _ => Err(EvalError::NotSupported { what: format!("{expr} as a number") }),
-        }
-    }
-
-    fn vector(&mut self, expr: &MetricExpr, grid: &Grid) -> Result<Vec<Column>> {
-        self.context.check()?;
-        match &expr.kind {
-            MetricKind::Number(value) | MetricKind::Vector(value) => {
-                let values = vec![*value; grid.count];
-                Ok(vec![Column::floats(Labels::empty(), false, values)])
-            }
-            MetricKind::Paren(inner) => self.vector(inner, grid),
-            MetricKind::Range(range) => self.range(range, None, grid),
-            MetricKind::Aggregate { op, parameter, grouping, expr: inner } => {
-                self.aggregate(expr.span, *op, *parameter, grouping, inner, grid)
-            }
-            MetricKind::Binary { op, return_bool, matching, left, right } => {
-                let operator = Operator { op: *op, return_bool: *return_bool, span: expr.span };
-                if left.is_scalar() || right.is_scalar() {
-                    let scalar_left = left.is_scalar();
-                    let (scalar, columns) = if scalar_left { (left, right) } else { (right, left) };
-                    let scalar = self.scalar(scalar, grid)?;
-                    let columns = self.vector(columns, grid)?;
-                    let notes = &mut self.notes;
-                    return vector::vector_scalar(
-                        operator,
-                        columns,
-                        &scalar,
-                        scalar_left,
-                        notes,
-                        self.context,
-                    );
-                }
-                let left = self.vector(left, grid)?;
-                let right = self.vector(right, grid)?;
-                let (steps, notes) = (grid.count, &mut self.notes);
-                if op.is_set() {
-                    return vector::set_operator(*op, left, right, matching, steps, self.context);
-                }
-                vector::vector_vector(operator, left, right, matching, steps, notes, self.context)
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn aggregate(
-        &mut self,
-        span: Span,
-        op: AggregateOp,
-        parameter: Option<f64>,
-        grouping: &Grouping,
-        inner: &MetricExpr,
-        grid: &Grid,
-    ) -> Result<Vec<Column>> {
-        let columns = match &inner.kind {
-            // A sum of counts needs only the labels of its groups, and few series instead of many.
-            MetricKind::Range(range)
-                if op == AggregateOp::Sum
-                    && !grouping.without
-                    && range.op != RangeOp::AbsentOverTime =>
-            {
-                self.range(range, Some(&grouping.labels), grid)?
-            }
-            _ => self.vector(inner, grid)?,
-        };
-        let call = AggregateCall {
-            op,
-            grouping,
-            parameter: parameter
-                .map_or(Parameter::None, |value| Parameter::Numbers(vec![value; grid.count])),
-            spans: [span, inner.span, span],
-        };
-        vector::aggregate(&call, columns, grid.count, &mut self.notes, self.context)
-    }
-
-    /// Counts lines and bytes for each series and step. `keys` are the only labels that matter, if
-    /// given.
-    #[inline(never)]
-    fn range(
-        &mut self,
-        range: &RangeAggregation,
-        keys: Option<&[String]>,
-        grid: &Grid,
-    ) -> Result<Vec<Column>> {
-        let first = grid.start.saturating_sub(range.offset_ns);
-        let last = grid.last().saturating_sub(range.offset_ns);
-        let rows = RangeNs {
-            start: TimestampNs(first.saturating_sub(range.range_ns).saturating_add(1)),
-            end: TimestampNs(last.saturating_add(1)),
-        };
-        let pipeline = Pipeline::new(&range.log);
-        let absent_only = range.op == RangeOp::AbsentOverTime;
-        let no_keys: &[String] = &[];
-        let keys = if absent_only { Some(no_keys) } else { keys };
-        let metadata = !(pipeline.is_lines_only() && keys.is_some_and(<[String]>::is_empty));
-        let request = request(&range.log, rows, metadata);
-        let mut counts = Counts::new(grid, range, keys);
-        let mut failed: Option<EvalError> = None;
-        let (stats, context) = (&mut self.stats, self.context);
-        self.source.scan(&request, context, &mut |row| {
-            stats.lines_read += 1;
-            stats.bytes_read += row.line.len() as u64;
-            let Some(passed) = pipeline.run(row) else { return ControlFlow::Continue(()) };
-            stats.lines_matched += 1;
-            match counts.add(row, &pipeline, passed, context) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        match failed {
-            Some(error) => Err(error),
-            None => Ok(counts.columns()),
-        }
-    }
-}
-
-/// Lines and bytes by series and step, as differences between neighbouring steps.
-struct Counts<'a> {
-    grid: &'a Grid,
-    range: &'a RangeAggregation,
-    keys: Option<&'a [String]>,
-    /// By the text of what tells series apart, in whatever order a line had it.
-    places: FxHashMap<String, usize>,
-    places_by_labels: FxHashMap<Labels, usize>,
-    series: Vec<(Labels, Vec<(i64, i64)>)>,
-    scratch: String,
-}
-
-impl<'a> Counts<'a> {
-    fn new(grid: &'a Grid, range: &'a RangeAggregation, keys: Option<&'a [String]>) -> Self {
-        Counts {
-            grid,
-            range,
-            keys,
-            places: FxHashMap::default(),
-            places_by_labels: FxHashMap::default(),
-            series: Vec::new(),
-            scratch: String::new(),
-        }
-    }
-
-    /// The steps whose windows hold a line of time `at`.
-    fn steps_of(&self, at: TimestampNs) -> Option<(usize, usize)> {
-        let grid = self.grid;
-        let at = i128::from(at.0) + i128::from(self.range.offset_ns);
-        let start = i128::from(grid.start);
-        let step = i128::from(grid.step.max(1));
-        let last_index = i128::try_from(grid.count).unwrap_or(i128::MAX) - 1;
-        // T >= at and T < at + range.
-        let from = (at - start + step - 1).div_euclid(step).max(0);
-        let until = (at + i128::from(self.range.range_ns) - 1 - start).div_euclid(step);
-        let until = until.min(last_index);
-        if from > until {
-            return None;
-        }
-        Some((usize::try_from(from).ok()?, usize::try_from(until).ok()?))
-    }
-
-    fn add<'r>(
-        &mut self,
-        row: &LogRow<'r>,
-        pipeline: &Pipeline<'_>,
-        passed: Passed<'r>,
-        context: &QueryContext,
-    ) -> Result<()> {
-        let Some((from, until)) = self.steps_of(row.at) else { return Ok(()) };
-        if let Passed::Labels(labels) = &passed
-            && let Some((kind, _)) = &labels.error
-        {
-            let error = (*kind).to_owned();
-            return Err(EvalError::Pipeline { error, stream: labels.all() });
-        }
-        let place = self.place(row, pipeline, passed, context)?;
-        let cells = &mut self.series[place].1;
-        let bytes = i64::try_from(row.line.len()).unwrap_or(i64::MAX);
-        cells[from].0 += 1;
-        cells[from].1 += bytes;
-        cells[until + 1].0 -= 1;
-        cells[until + 1].1 -= bytes;
-        Ok(())
-    }
-
-    fn place<'r>(
-        &mut self,
-        row: &LogRow<'r>,
-        pipeline: &Pipeline<'_>,
-        passed: Passed<'r>,
-        context: &QueryContext,
-    ) -> Result<usize> {
-        self.scratch.clear();
-        let fields = || row.metadata.iter();
-        let labels = match (passed, self.keys) {
-            // Without stages on labels, the few labels that matter are looked up where they are.
-            (Passed::Unchanged, Some(keys)) if !keys.iter().any(|k| k.ends_with("_extracted")) => {
-                for key in keys {
-                    let value = row.stream.get(key).unwrap_or_else(|| {
-                        fields().find(|f| f.name == key).map_or("", |field| field.value)
-                    });
-                    self.scratch.push_str(value);
-                    self.scratch.push('\u{0}');
-                }
-                None
-            }
-            (passed, keys) => {
-                let labels = pipeline.labels(row, passed);
-                match keys {
-                    Some(keys) => {
-                        for key in keys {
-                            self.scratch.push_str(labels.get(key));
-                            self.scratch.push('\u{0}');
-                        }
-                    }
-                    None => {
-                        for label in &labels.labels {
-                            self.scratch.push_str(&label.name);
-                            self.scratch.push('\u{0}');
-                            self.scratch.push_str(&label.value);
-                            self.scratch.push('\u{0}');
-                        }
-                    }
-                }
-                Some(labels)
-            }
-        };
-        if let Some(place) = self.places.get(self.scratch.as_str()) {
-            return Ok(*place);
-        }
-        let cells = self.grid.count as u64;
-        context.charge(cells, cells.saturating_mul(16))?;
-        let labels = match (labels, self.keys) {
-            (Some(labels), None) => labels.all(),
-            (_, keys) => {
-                let names = keys.unwrap_or(&[]).iter().map(String::as_str);
-                Labels::from_pairs(names.zip(self.scratch.split('\u{0}')))
-            }
-        };
-        // The same labels in another order are the same series.
-        let (series, cells) = (&mut self.series, self.grid.count + 1);
-        let place = *self.places_by_labels.entry(labels).or_insert_with_key(|labels| {
-            series.push((labels.clone(), vec![(0, 0); cells]));
-            series.len() - 1
-        });
-        self.places.insert(self.scratch.clone(), place);
-        Ok(place)
-    }
-
-    fn columns(self) -> Vec<Column> {
-        let op = self.range.op;
-        if op == RangeOp::AbsentOverTime {
-            return self.absent_column();
-        }
-        let seconds = self.range.range_ns as f64 / 1e9;
-        let mut columns: Vec<Column> = self
-            .series
-            .into_iter()
-            .map(|(labels, cells)| {
-                let (mut lines, mut bytes) = (0, 0);
-                let values = cells[..cells.len() - 1].iter().map(|(line_change, byte_change)| {
-                    lines += line_change;
-                    bytes += byte_change;
-                    match op {
-                        _ if lines == 0 => absent(),
-                        RangeOp::CountOverTime | RangeOp::AbsentOverTime => lines as f64,
-                        RangeOp::Rate => lines as f64 / seconds,
-                        RangeOp::BytesOverTime => bytes as f64,
-                        RangeOp::BytesRate => bytes as f64 / seconds,
-                    }
-                });
-                Column::floats(labels, false, values.collect())
-            })
-            .collect();
-        columns.sort_by(|a, b| a.labels.cmp(&b.labels));
-        columns
-    }
-
-    fn absent_column(self) -> Vec<Column> {
-        let mut lines = 0;
-        let mut values = vec![1.0; self.grid.count];
-        if let Some((_, cells)) = self.series.first() {
-            for (value, (change, _)) in values.iter_mut().zip(cells) {
-                lines += change;
-                if lines > 0 {
-                    *value = absent();
-                }
-            }
-        }
-        let matchers = self.range.log.matchers.iter();
-        let equal = matchers.filter(|matcher| matcher.op == model::MatchOp::Equal);
-        let labels = Labels::from_pairs(equal.map(|m| (m.name.as_str(), m.value.as_str())));
-        vec![Column::floats(labels, false, values)]
-    }
 }

@@ -69,13 +69,12 @@ fn next_token(rest: &str) -> (Token, usize) {
     let Some(first) = bytes.first() else { return (Token::End, 0) };
     match first {
         b'"' | b'`' => text_token(rest, *first),
-        b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
-            let word = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
-            let length = bytes.iter().take_while(|b| word(b)).count();
-            (Token::Ident(rest[..length].to_owned()), length)
-        }
         b'0'..=b'9' => quantity(rest),
         b'.' if bytes.get(1).is_some_and(u8::is_ascii_digit) => quantity(rest),
+        _ if rest.starts_with(is_letter) => {
+            let length = rest.find(|c| !is_letter(c) && !is_digit(c)).unwrap_or(rest.len());
+            (Token::Ident(rest[..length].to_owned()), length)
+        }
         _ => match SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
             Some(symbol) => (Token::Symbol(symbol), symbol.len()),
             None => {
@@ -84,6 +83,14 @@ fn next_token(rest: &str) -> (Token, usize) {
             }
         },
     }
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_alphabetic() || c == '_'
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_numeric()
 }
 
 fn quantity(rest: &str) -> (Token, usize) {

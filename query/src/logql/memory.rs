@@ -67,7 +67,7 @@ impl LogSource for MemoryLogs {
                 at: line.at,
                 arrival: arrival as u64,
                 line: &line.line,
-                metadata: if request.metadata { &metadata } else { &[] },
+                metadata: if request.columns.metadata { &metadata } else { &[] },
             };
             if visit(&row).is_break() {
                 return Ok(());

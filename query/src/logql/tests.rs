@@ -1,6 +1,7 @@
 //! Tests of LogQL: errors with positions, pipelines, groupings, and that metric queries equal a
 //! naive count.
 
+use model::log::{LineCondition, Needle};
 use model::read::{Direction, LogRequest, RangeNs};
 use model::{Labels, LogSource, QueryContext, TimestampNs};
 use proptest::prelude::*;
@@ -301,7 +302,6 @@ impl LogSource for Spy {
 
 #[test]
 fn filters_and_times_are_pushed_down() {
-    use model::read::LineHint::{Contains, Lacks};
     let spy = Spy(std::sync::Mutex::default());
     let query =
         r#"sum(count_over_time({a="b"} |= "x" != "y" |~ "z" |= "p" or "q" [5s] offset 1s))"#;
@@ -309,10 +309,23 @@ fn filters_and_times_are_pushed_down() {
     let (start, end) = (TimestampNs(10 * SECOND), TimestampNs(20 * SECOND));
     evaluate_range(&expr, start, end, 3 * SECOND, &spy, &QueryContext::unlimited()).unwrap();
     let request = spy.0.lock().unwrap().pop().unwrap();
-    assert_eq!(request.lines, [Contains("x".into()), Lacks("y".into())]);
+    let texts = |needles: &[Needle]| needles.iter().map(|n| n.text().to_vec()).collect();
+    let pushed: Vec<(bool, Vec<Vec<u8>>)> = request
+        .lines
+        .iter()
+        .map(|condition| match condition {
+            LineCondition::Contains(needles) => (true, texts(needles)),
+            LineCondition::Lacks(needles) => (false, texts(needles)),
+            other => panic!("{other:?} was not asked for"),
+        })
+        .collect();
+    let x = (true, vec![b"x".to_vec()]);
+    let y = (false, vec![b"y".to_vec()]);
+    let either = (true, vec![b"p".to_vec(), b"q".to_vec()]);
+    assert_eq!(pushed, [x, y, either]);
     assert_eq!(request.range.start, TimestampNs(4 * SECOND + 1));
     assert_eq!(request.range.end, TimestampNs(18 * SECOND + 1));
-    assert!(!request.metadata && request.order.is_none());
+    assert!(!request.columns.metadata && request.order.is_none());
 }
 
 fn random_logs() -> impl Strategy<Value = (MemoryLogs, Vec<(usize, i64, String)>)> {

@@ -1,0 +1,140 @@
+//! What a query asks of a store: as much of its pipeline as a store can use to touch less.
+
+use model::log::{LineCondition, Needle};
+use model::read::{LogColumns, LogRequest, RangeNs};
+use model::{Matcher, TimestampNs};
+
+use super::ast::{LabelFilter, LineFilter, LineOp, LogExpr, Stage, Unwrap};
+use super::ast::LineTest;
+use super::labels::{ERROR, ERROR_DETAILS, EXTRACTED, PRESERVE_ERROR};
+
+/// The rows that a pipeline may let through.
+pub(super) fn request(log: &LogExpr, range: RangeNs, metadata: bool, line: bool) -> LogRequest {
+    let mut lines = Vec::new();
+    let mut fields = Vec::new();
+    let mut stages = log.stages.iter();
+    // A filter counts as long as it sees what the store has.
+    for stage in stages.by_ref() {
+        match stage {
+            Stage::Line(filter) => lines.extend(conditions(filter)),
+            Stage::Label(filter) => push_matchers(filter, &mut fields),
+            _ => break,
+        }
+        if stage.is_parser() {
+            break;
+        }
+    }
+    // Line filters behind stages that leave the line alone count too.
+    let mut changed = false;
+    for stage in log.stages.iter().skip(before_labels(log)) {
+        changed |= stage.changes_line();
+        if let (Stage::Line(filter), false) = (stage, changed) {
+            lines.extend(conditions(filter));
+        }
+    }
+    let columns = LogColumns { line, metadata };
+    LogRequest { matchers: log.matchers.clone(), range, lines, fields, order: None, columns }
+}
+
+/// How many stages there are before the first that is no filter.
+fn before_labels(log: &LogExpr) -> usize {
+    let is_filter = |stage: &&Stage| matches!(stage, Stage::Line(_) | Stage::Label(_));
+    log.stages.iter().take_while(is_filter).count()
+}
+
+/// The filter as a condition that holds for exactly the same lines, if there is one.
+pub(super) fn exact_condition(filter: &LineFilter) -> Option<LineCondition> {
+    let needles = || {
+        let tests = filter.tests.iter().map(|test| match test {
+            LineTest::Text(needle) => Some(needle.clone()),
+            _ => None,
+        });
+        tests.collect::<Option<Vec<_>>>()
+    };
+    let regexes = || {
+        let tests = filter.tests.iter().map(|test| match test {
+            LineTest::Regex(regex) => Some(regex.clone()),
+            _ => None,
+        });
+        tests.collect::<Option<Vec<_>>>()
+    };
+    match filter.op {
+        LineOp::Contains => needles().map(LineCondition::Contains),
+        LineOp::Lacks => needles().map(LineCondition::Lacks),
+        LineOp::Matches => regexes().map(LineCondition::Matches),
+        LineOp::MatchesNot => regexes().map(LineCondition::MatchesNot),
+        LineOp::IsLike | LineOp::IsNotLike => None,
+    }
+}
+
+/// Conditions that hold for all lines that pass, and perhaps for others.
+fn conditions(filter: &LineFilter) -> Vec<LineCondition> {
+    if let Some(condition) = exact_condition(filter) {
+        return vec![condition];
+    }
+    match (filter.op, filter.tests.as_slice()) {
+        // Every text of a pattern is in every line that is like it.
+        (LineOp::IsLike, [LineTest::Pattern(pattern)]) => {
+            pattern.literals().map(LineCondition::contains).collect()
+        }
+        (LineOp::IsLike, tests) => {
+            // Of alternatives, one text of each: the longest says the most.
+            let longest = tests.iter().map(|test| match test {
+                LineTest::Pattern(pattern) => pattern.literals().max_by_key(|text| text.len()),
+                _ => None,
+            });
+            let needles = longest.map(|text| text.map(Needle::new));
+            let all = needles.collect::<Option<Vec<_>>>();
+            all.map(LineCondition::Contains).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Conditions of a filter on labels that the store can check by itself.
+fn push_matchers(filter: &LabelFilter, matchers: &mut Vec<Matcher>) {
+    match filter {
+        LabelFilter::Text(matcher) if is_stored(&matcher.name) => matchers.push(matcher.clone()),
+        LabelFilter::And(left, right) => {
+            push_matchers(left, matchers);
+            push_matchers(right, matchers);
+        }
+        _ => {}
+    }
+}
+
+/// The filter as conditions that hold for exactly the same rows, if there are any.
+pub(super) fn exact_matchers(filter: &LabelFilter) -> Option<Vec<Matcher>> {
+    match filter {
+        LabelFilter::Text(matcher) if is_stored(&matcher.name) => Some(vec![matcher.clone()]),
+        LabelFilter::And(left, right) => {
+            let mut matchers = exact_matchers(left)?;
+            matchers.extend(exact_matchers(right)?);
+            Some(matchers)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a store knows the label under that name: others are made by the query.
+pub(super) fn is_stored(name: &str) -> bool {
+    !matches!(name, ERROR | ERROR_DETAILS | PRESERVE_ERROR) && !name.ends_with(EXTRACTED)
+}
+
+/// Whether any stage, or what is made of the lines, looks at the line.
+pub(super) fn needs_line(log: &LogExpr, unwrap: Option<&Unwrap>, counts_bytes: bool) -> bool {
+    // A template may call `__line__`.
+    let looks = |stage: &Stage| {
+        matches!(stage, Stage::Line(_) | Stage::LineFormat(_) | Stage::LabelFormat(_))
+            || stage.is_parser()
+    };
+    (counts_bytes && unwrap.is_none()) || log.stages.iter().any(looks)
+}
+
+/// Rows from a time on, which is left out, to another.
+pub(super) fn range_between(after_ns: i64, until_ns: i64) -> RangeNs {
+    RangeNs {
+        start: TimestampNs(after_ns.saturating_add(1)),
+        end: TimestampNs(until_ns.saturating_add(1)),
+    }
+}
