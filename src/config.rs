@@ -3,6 +3,7 @@
 
 mod raw;
 mod scrape;
+mod tail;
 mod units;
 
 use std::net::SocketAddr;
@@ -11,8 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use collector::{ConnectionOptions, Cors, DeltaTemporality, Strategy, Translation};
-use model::{Matcher, QueryLimits};
 use model::labels::Labels;
+use model::{Matcher, QueryLimits};
 
 use crate::logging;
 
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) otlp: collector::Limits,
     pub(crate) translation: Translation,
     pub(crate) scrape: Vec<collector::scrape::Job>,
+    pub(crate) tail: Vec<collector::tail::Job>,
     pub(crate) connections: ConnectionOptions,
     pub(crate) cors: Cors,
     pub(crate) metrics: tsdb::Options,
@@ -100,6 +102,7 @@ impl Config {
         let translation = translation(&raw)?;
         let scrape = scrape::jobs(&raw.scrape, folder)?;
         let masked = scrape::masked(text, &scrape);
+        let tail = tail::jobs(&raw.tail, folder)?;
         Ok(Config {
             data_dir: raw.data_dir,
             listen_grpc: listen("listen.grpc", &raw.listen.grpc)?,
@@ -119,6 +122,7 @@ impl Config {
             },
             translation,
             scrape,
+            tail,
             connections: ConnectionOptions {
                 connections_max: raw.connections.connections_max,
                 age_max: raw.connections.max_connection_age.map(|age| age.0),

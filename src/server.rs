@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use alertmanager::{Deliver, Deliverers, Engine, EngineOptions, Integration, RunOptions};
 use anyhow::Context;
 use collector::scrape::{ScrapeTargets, ScrapeTelemetry};
+use collector::tail::{TailDoors, TailTelemetry};
 use collector::{Receiver, Sinks, Telemetry};
 use disk::Kv;
 use disk::files::create_folders;
@@ -141,7 +142,7 @@ impl Server {
         create_folders(&config.data_dir)
             .with_context(|| format!("create the data folder {}", config.data_dir.display()))?;
         // The database first: its lock tells whether another process uses the folder.
-        let families = [rules::FAMILY, alertmanager::FAMILY];
+        let families = [rules::FAMILY, alertmanager::FAMILY, collector::tail::FAMILY];
         let kv: Arc<dyn KeyValue> = Arc::new(Kv::open(&config.data_dir.join("kv"), &families)?);
         let listeners = Listeners::bind(&config).await?;
         let addresses = listeners.addresses()?;
@@ -177,6 +178,7 @@ impl Server {
             &jobs,
         )?;
         engine.metrics().register(&mut registry);
+        let tail_kv = kv.clone();
         let manager = start_rules(&config, &external_url, &stores, kv, &engine, clock.clone())?;
         manager.metrics().register(&mut registry);
         jobs.spawn(jobs::evaluate_rules(
@@ -208,6 +210,18 @@ impl Server {
             targets.clone(),
             stop_jobs.clone(),
         ));
+        let doors = TailDoors {
+            sink: stores.logs.clone(),
+            source: stores.logs.clone(),
+            kv: tail_kv,
+            clock: clock.clone(),
+            telemetry: TailTelemetry::register(&mut registry),
+            line_bytes_max: config.otlp.log_line_bytes_max,
+        };
+        for job in config.tail.clone() {
+            let (doors, stop) = (doors.clone(), stop_jobs.clone());
+            jobs.spawn_blocking(move || collector::tail::tail(job, doors, &stop));
+        }
         let sinks = Sinks {
             series: stores.series.clone(),
             logs: stores.logs.clone(),

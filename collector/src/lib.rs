@@ -45,6 +45,7 @@ mod rejection;
 mod remote_write;
 pub mod scrape;
 mod serve;
+pub mod tail;
 mod telemetry;
 
 pub use limits::Limits;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::scrape::RawScrapeConfig;
+use super::tail::RawTail;
 use super::units::{ByteSize, Span};
 
 /// Makes a struct of keys with defaults that refuses unknown keys.
@@ -25,6 +26,7 @@ macro_rules! keys {
         }
     };
 }
+pub(super) use keys;
 
 fn seconds(seconds: u64) -> Span {
     Span(Duration::from_secs(seconds))
@@ -45,6 +47,7 @@ keys! {
         otlp: RawOtlp = RawOtlp::default(),
         remote_write: RawRemoteWrite = RawRemoteWrite::default(),
         scrape: RawScrape = RawScrape::default(),
+        tail: Vec<RawTail> = Vec::new(),
         stores: RawStores = RawStores::default(),
         query: RawQuery = RawQuery::default(),
         rules: RawRules = RawRules::default(),

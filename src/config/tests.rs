@@ -49,6 +49,21 @@ fn unknown_keys_are_refused_with_their_path_and_what_is_accepted() {
 }
 
 #[test]
+fn jobs_that_tail_files_have_names_paths_and_expressions() {
+    let config = parse(
+        "tail:\n- job: shop\n  files: ['/var/log/*.log']\n  format: cri\n  multiline: {start: '^x'}\n",
+    )
+    .unwrap();
+    assert_eq!(config.tail[0].files, [Path::new("/var/log/*.log")]);
+    assert!(config.tail[0].multiline.is_some());
+    check_error("tail: [{files: [a]}]", &["tail[0]", "job"]);
+    check_error("tail: [{job: a}]", &["tail[0]", "files"]);
+    check_error("tail: [{job: a, files: [b], format: xml}]", &["xml", "docker", "cri"]);
+    check_error("tail: [{job: a, files: [b], multiline: {start: '('}}]", &["multiline.start"]);
+    check_error("tail: [{job: a, files: [b]}, {job: a, files: [c]}]", &["tail[1].job", "twice"]);
+}
+
+#[test]
 fn bad_values_are_refused_with_their_path() {
     check_error("query: {timeout: soon}", &["query.timeout", "soon", "15s"]);
     check_error("otlp: {request_bytes_max: big}", &["otlp.request_bytes_max", "big", "64MiB"]);
@@ -60,6 +75,17 @@ fn bad_values_are_refused_with_their_path() {
     check_error("red: {flush_interval: 0s}", &["red.flush_interval"]);
     check_error("external_url: not a url", &["external_url", "http://"]);
     check_error("stores: {logs: {memory_bytes_max: 1}}", &["stores.logs.memory_bytes_max"]);
+    check_error("stores: {logs: {streams_max: 0}}", &["stores.logs.streams_max"]);
+    check_error(
+        "stores: {logs: {retention_rules: [{selector: '{a=\"1\"}', keep: 1h}, {selector: '1', \
+         keep: 1h}]}}",
+        &["stores.logs.retention_rules[1].selector", "not a selector"],
+    );
+    let rules = "{selector: '{a=\"1\"}', keep: 1h},".repeat(33);
+    check_error(
+        &format!("stores: {{logs: {{retention_rules: [{rules}]}}}}"),
+        &["stores.logs.retention_rules", "33 rules are too many"],
+    );
     check_error("listen: {grpc: '127.0.0.1:1', http: '127.0.0.1:1'}", &["listen", "twice"]);
     check_error("otlp: {translation_strategy: x}", &["otlp.translation_strategy", "NoTranslation"]);
     check_error("otlp: {delta_temporality: x}", &["otlp.delta_temporality", "cumulative"]);
