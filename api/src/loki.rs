@@ -1,11 +1,12 @@
 //! The HTTP API of Loki 3 (`docs/sources/reference/loki-http-api.md`), under `/loki/api/v1`.
 //!
-//! Errors are plain text, as Loki's are. Answers about volume and fields are counted by reading the
-//! lines of the range that is asked for, within the budget of a query.
+//! Errors are plain text, as Loki's are. Answers about volume and patterns come from counts that the
+//! store keeps; fields are found by reading some lines.
 
 mod fields;
 mod index;
 mod labels;
+mod patterns;
 mod query;
 mod range;
 mod result;
@@ -44,7 +45,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/detected_labels", get(labels::detected).post(labels::detected))
         .route("/detected_fields", get(fields::fields).post(fields::fields))
         .route("/detected_field/{name}/values", get(fields::values).post(fields::values))
-        .route("/patterns", get(patterns).post(patterns))
+        .route("/patterns", get(patterns::patterns).post(patterns::patterns))
         .route("/drilldown-limits", get(drilldown_limits))
         .route("/status/buildinfo", get(buildinfo))
 }
@@ -134,11 +135,6 @@ fn matchers(text: Option<&str>) -> Result<Vec<Matcher>> {
     Ok(matchers.unwrap_or_default())
 }
 
-/// `patterns`: there are no patterns without a store that mines them, and the list is empty.
-async fn patterns(State(_): App) -> Response {
-    success(|json| json.raw("[]"))
-}
-
 /// `drilldown-limits`: what Grafana's Logs Drilldown asks about the server.
 async fn drilldown_limits(State(app): App) -> Response {
     let options = &app.state.options;
@@ -148,7 +144,7 @@ async fn drilldown_limits(State(app): App) -> Response {
              \"log_level_fields\":[\"severity_text\"],\"max_entries_limit_per_query\":{},\
              \"max_line_size_truncate\":false,\"max_query_bytes_read\":\"{}B\",\
              \"query_timeout\":\"{}s\",\"volume_enabled\":true,\"volume_max_series\":1000}},\
-             \"pattern_ingester_enabled\":false,\"version\":",
+             \"pattern_ingester_enabled\":true,\"version\":",
             options.log_lines_max,
             options.limits.bytes_max,
             options.limits.timeout.as_secs()

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use axum::extract::State;
-use model::read::{LogColumns, LogRequest, RangeNs};
-use model::{Labels, LogSource, Matcher, QueryContext, TimestampNs};
+use model::log::LogCountRequest;
+use model::read::RangeNs;
+use model::{Labels, LogSource, Matcher, QueryContext};
 use query::logql::LogStats;
 use rustc_hash::FxHashMap;
 
@@ -20,27 +21,21 @@ use crate::state::App;
 /// Series of a volume answer, at most.
 const SERIES_MAX: usize = 5000;
 
-/// Calls `visit` with the stream, the time and the length of each line.
-fn count_lines(
-    source: &dyn LogSource,
-    matchers: Vec<Matcher>,
-    over: RangeNs,
-    context: &QueryContext,
-    mut visit: impl FnMut(&Labels, TimestampNs, u64),
-) -> Result<()> {
-    let request = LogRequest {
+/// Counts by stream and step of `(start, end]`: the store has such counts, and reads no line for them.
+pub(super) fn counts(matchers: Vec<Matcher>, over: RangeNs, step_ns: i64) -> LogCountRequest {
+    let length = over.end.0.saturating_sub(over.start.0).max(1);
+    let step_ns = step_ns.min(length);
+    LogCountRequest {
         matchers,
-        range: over,
         lines: Vec::new(),
         fields: Vec::new(),
-        order: None,
-        columns: LogColumns { line: true, metadata: false },
-    };
-    source.scan(&request, context, &mut |row| {
-        visit(row.stream, row.at, row.line.len() as u64);
-        ControlFlow::Continue(())
-    })?;
-    Ok(())
+        start: over.start,
+        width_ns: step_ns,
+        // The last step may end behind the range.
+        buckets: usize::try_from((length - 1) / step_ns + 1).unwrap_or(1),
+        by_fields: Vec::new(),
+        by_pattern: false,
+    }
 }
 
 /// `index/stats`: what a query would read. Chunks are Loki's and do not exist here.
@@ -52,9 +47,10 @@ pub(super) async fn stats(State(app): App, parameters: Parameters) -> Answer {
         let logs = &shared.state.logs;
         let streams = logs.streams(&matchers, over, context)?.len();
         let (mut entries, mut bytes) = (0u64, 0u64);
-        count_lines(&**logs, matchers, over, context, |_, _, length| {
-            entries += 1;
-            bytes += length;
+        logs.count(&counts(matchers, over, i64::MAX), context, &mut |count| {
+            entries += count.records;
+            bytes += count.bytes;
+            ControlFlow::Continue(())
         })?;
         Ok(format!(
             "{{\"streams\":{streams},\"chunks\":0,\"bytes\":{bytes},\"entries\":{entries}}}"
@@ -64,7 +60,7 @@ pub(super) async fn stats(State(app): App, parameters: Parameters) -> Answer {
 }
 
 /// A series with its bytes by time slot.
-type Counted = (Labels, BTreeMap<i64, u64>);
+type Counted = (Labels, BTreeMap<usize, u64>);
 
 /// How lines are put together.
 struct Volume {
@@ -126,26 +122,23 @@ impl Volume {
         source: &dyn LogSource,
         step_ns: i64,
         context: &QueryContext,
-    ) -> Result<(Vec<Counted>, LogStats)> {
+    ) -> Result<Vec<Counted>> {
         let mut keys: FxHashMap<Labels, Vec<Labels>> = FxHashMap::default();
-        let mut volumes: FxHashMap<Labels, BTreeMap<i64, u64>> = FxHashMap::default();
-        let mut stats = LogStats::default();
-        let start = self.over.start.0;
-        count_lines(source, self.matchers.clone(), self.over, context, |stream, at, length| {
-            stats.lines_read += 1;
-            stats.bytes_read += length;
-            let keys = keys.entry(stream.clone()).or_insert_with(|| self.keys(stream));
-            let slot = at.0.saturating_sub(start) / step_ns;
+        let mut volumes: FxHashMap<Labels, BTreeMap<usize, u64>> = FxHashMap::default();
+        let request = counts(self.matchers.clone(), self.over, step_ns);
+        source.count(&request, context, &mut |count| {
+            let keys = keys.entry(count.stream.clone()).or_insert_with(|| self.keys(count.stream));
             for key in keys {
-                *volumes.entry(key.clone()).or_default().entry(slot).or_default() += length;
+                let slots = volumes.entry(key.clone()).or_default();
+                *slots.entry(count.bucket).or_default() += count.bytes;
             }
+            ControlFlow::Continue(())
         })?;
-        stats.lines_matched = stats.lines_read;
         let mut volumes: Vec<_> = volumes.into_iter().collect();
-        let total = |slots: &BTreeMap<i64, u64>| slots.values().sum::<u64>();
+        let total = |slots: &BTreeMap<usize, u64>| slots.values().sum::<u64>();
         volumes.sort_by(|a, b| total(&b.1).cmp(&total(&a.1)).then_with(|| a.0.cmp(&b.0)));
         volumes.truncate(self.limit);
-        Ok((volumes, stats))
+        Ok(volumes)
     }
 }
 
@@ -154,7 +147,7 @@ pub(super) async fn volume(State(app): App, parameters: Parameters) -> Answer {
     let volume = Volume::read(&parameters, app.state.clock.as_ref())?;
     let shared = app.clone();
     let text = app.runner.run(None, move |context, timing| {
-        let (volumes, stats) = volume.count(&*shared.state.logs, i64::MAX, context)?;
+        let volumes = volume.count(&*shared.state.logs, i64::MAX, context)?;
         let evaluated = shared.runner.monotonic().saturating_sub(timing.began);
         let mut json = Json::new();
         json.raw(r#"{"status":"success","data":{"resultType":"vector","result":"#);
@@ -167,6 +160,7 @@ pub(super) async fn volume(State(app): App, parameters: Parameters) -> Answer {
             json.raw("}");
         });
         json.raw(r#","stats":"#);
+        let stats = LogStats::default();
         write_stats(&mut json, &Cost { stats, queued: timing.queued, evaluated }, volumes.len());
         json.raw("}}");
         Ok(json.finish())
@@ -181,7 +175,7 @@ pub(super) async fn volume_range(State(app): App, parameters: Parameters) -> Ans
     let step_ns = range::step_ns(&parameters, volume.over, points_max)?;
     let shared = app.clone();
     let text = app.runner.run(None, move |context, timing| {
-        let (volumes, stats) = volume.count(&*shared.state.logs, step_ns, context)?;
+        let volumes = volume.count(&*shared.state.logs, step_ns, context)?;
         let evaluated = shared.runner.monotonic().saturating_sub(timing.began);
         let mut json = Json::new();
         json.raw(r#"{"status":"success","data":{"resultType":"matrix","result":"#);
@@ -190,12 +184,14 @@ pub(super) async fn volume_range(State(app): App, parameters: Parameters) -> Ans
             volume.write_metric(json, key);
             json.raw(r#","values":"#);
             json.array(slots, |json, (slot, bytes)| {
-                let at = volume.over.start.plus_ns(slot.saturating_mul(step_ns));
+                let offset = (*slot as i64).saturating_mul(step_ns);
+                let at = volume.over.start.plus_ns(offset);
                 write_point(json, at.to_ms().0, *bytes as f64);
             });
             json.raw("}");
         });
         json.raw(r#","stats":"#);
+        let stats = LogStats::default();
         write_stats(&mut json, &Cost { stats, queued: timing.queued, evaluated }, volumes.len());
         json.raw("}}");
         Ok(json.finish())

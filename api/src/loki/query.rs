@@ -4,9 +4,7 @@ use axum::extract::State;
 use http::HeaderMap;
 use model::QueryContext;
 use model::read::RangeNs;
-use query::logql::ast::MetricKind;
-use query::logql::{self, Expr, MetricExpr, Value};
-use query::promql;
+use query::logql::{self, Expr, Value};
 
 use super::result::{Cost, answer_text, wants_categories};
 use super::{Answer, json_response, parse, range, success};
@@ -38,28 +36,11 @@ pub(super) async fn instant(State(app): App, headers: HeaderMap, parameters: Par
     let text = app.runner.run(None, move |context, timing| {
         let source = shared.state.logs.as_ref();
         let options = logql::InstantOptions::default();
-        let mut evaluation = logql::evaluate_instant(&expr, at, &options, source, context)?;
-        if let Value::Metric(promql::Value::Vector(vector)) = &mut evaluation.value
-            && !matches!(&expr, Expr::Metric(metric) if has_own_order(metric))
-        {
-            vector.sort_by(|a, b| a.labels.cmp(&b.labels));
-        }
+        let evaluation = logql::evaluate_instant(&expr, at, &options, source, context)?;
         let cost = cost(&shared, evaluation.stats, timing);
         Ok(answer_text(evaluation.value, categorized, &cost, &evaluation.warnings))
     });
     Ok(json_response(text.await?))
-}
-
-/// Whether the order of the result means something.
-fn has_own_order(metric: &MetricExpr) -> bool {
-    match &metric.kind {
-        MetricKind::Number(_) | MetricKind::Vector(_) | MetricKind::Range(_) => false,
-        MetricKind::Paren(inner) => has_own_order(inner),
-        MetricKind::Aggregate { op, expr, .. } => {
-            matches!(op.as_str(), "topk" | "bottomk" | "sort" | "sort_desc") || has_own_order(expr)
-        }
-        MetricKind::Binary { left, right, .. } => has_own_order(left) || has_own_order(right),
-    }
 }
 
 /// `query_range`: lines of a range, or numbers in steps.
@@ -101,6 +82,6 @@ fn metric_range(
 
 /// `format_query`: the query as the printer writes it.
 pub(super) async fn format(parameters: Parameters) -> Answer {
-    let text = parse(&parameters)?.to_string();
+    let text = parse(&parameters)?.pretty();
     Ok(success(|json| json.string(&text)))
 }

@@ -130,7 +130,15 @@ async fn names_values_and_series_are_listed() {
             format!("detected_labels?{ns}"),
             r#"{"detectedLabels":[{"label":"level","cardinality":2},{"label":"service_name","cardinality":2}]}"#,
         ),
-        (format!("patterns?query={shop}&{ns}"), r#"{"status":"success","data":[]}"#),
+        (
+            // A store without patterns of its own takes each line for one.
+            format!("patterns?query={shop}&{ns}"),
+            concat!(
+                r#"{"status":"success","data":[{"pattern":"plain \"quoted\" line","level":"","#,
+                r#""samples":[[1699999980,1]]},{"pattern":"{\"msg\":\"no stock\",\"took\":12}","#,
+                r#""level":"error","samples":[[1699999970,1]]}]}"#
+            ),
+        ),
         (
             "status/buildinfo".into(),
             r#"{"version":"1.2.3","revision":"abc","branch":"","buildUser":"","buildDate":"","goVersion":""}"#,
