@@ -246,6 +246,7 @@ impl Server {
                 config_text: config.text.clone(),
             })),
             logs: stores.logs.clone(),
+            logs_admin: Some(stores.logs.clone()),
             spans: stores.spans.clone(),
             clock,
             rules: manager,

@@ -3,6 +3,7 @@
 //! Errors are plain text, as Loki's are. Answers about volume and patterns come from counts that the
 //! store keeps; fields are found by reading some lines.
 
+mod delete;
 mod fields;
 mod index;
 mod labels;
@@ -46,6 +47,10 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/detected_fields", get(fields::fields).post(fields::fields))
         .route("/detected_field/{name}/values", get(fields::values).post(fields::values))
         .route("/patterns", get(patterns::patterns).post(patterns::patterns))
+        .route(
+            "/delete",
+            get(delete::list).post(delete::add).put(delete::add).delete(delete::cancel),
+        )
         .route("/drilldown-limits", get(drilldown_limits))
         .route("/status/buildinfo", get(buildinfo))
 }

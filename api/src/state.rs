@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    Clock, Labels, LogSource, QueryLimits, SeriesAdmin, SeriesSource, SpanSource, TimestampMs,
+    Clock, Labels, LogAdmin, LogSource, QueryLimits, SeriesAdmin, SeriesSource, SpanSource,
+    TimestampMs,
 };
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -22,6 +23,8 @@ pub struct ApiState {
     pub series_admin: Option<Arc<dyn SeriesAdmin>>,
     /// Logs.
     pub logs: Arc<dyn LogSource>,
+    /// The same store for operators, if it has a face for them.
+    pub logs_admin: Option<Arc<dyn LogAdmin>>,
     /// Traces.
     pub spans: Arc<dyn SpanSource>,
     /// The time of `now` in queries, and of deadlines.

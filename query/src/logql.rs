@@ -24,6 +24,7 @@ mod plan;
 mod printer;
 mod request;
 pub mod script;
+mod selection;
 
 mod windows;
 
@@ -36,3 +37,4 @@ pub use eval::{
     evaluate_log, evaluate_range,
 };
 pub use parser::parse;
+pub use selection::selection;

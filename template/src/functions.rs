@@ -78,7 +78,7 @@ pub(crate) fn is_function(name: &str) -> bool {
     OURS.contains(&name) || ENGINE.contains(&name)
 }
 
-type Answer = Result<Value, String>;
+pub(crate) type Answer = Result<Value, String>;
 
 /// Adds every function to a template that is about to run once.
 pub(crate) fn register(template: gotmpl::Template, functions: &Functions) -> gotmpl::Template {
@@ -89,22 +89,35 @@ pub(crate) fn register(template: gotmpl::Template, functions: &Functions) -> got
         }
         Ok(())
     };
-    let mut registry = Registry { template, step: Arc::new(step) };
+    let mut registry = Registry::new(template, Arc::new(step));
     registry.add_guards();
     registry.add_numbers();
     registry.add_texts();
     registry.add_queries(functions);
     registry.add_links(functions);
-    registry.template
+    registry.into_template()
 }
 
-struct Registry {
+/// Counts a step of a template that runs; fails when there were too many.
+type Step = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// An engine that is given its functions.
+pub(crate) struct Registry {
     template: gotmpl::Template,
-    step: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    step: Step,
 }
 
 impl Registry {
-    fn add<const N: usize>(
+    pub(crate) fn new(template: gotmpl::Template, step: Step) -> Self {
+        Registry { template, step }
+    }
+
+    pub(crate) fn into_template(self) -> gotmpl::Template {
+        self.template
+    }
+
+    /// Adds a function of `N` arguments.
+    pub(crate) fn add<const N: usize>(
         &mut self,
         name: &'static str,
         function: impl Fn(&[Value; N]) -> Answer + Send + Sync + 'static,
@@ -115,7 +128,8 @@ impl Registry {
         });
     }
 
-    fn add_any(
+    /// Adds a function of any number of arguments.
+    pub(crate) fn add_any(
         &mut self,
         name: &'static str,
         function: impl Fn(&[Value]) -> Answer + Send + Sync + 'static,
@@ -133,7 +147,7 @@ impl Registry {
         });
     }
 
-    fn add_guards(&mut self) {
+    pub(crate) fn add_guards(&mut self) {
         self.add(guard::STEP, |[]| Ok(text("")));
         self.add(guard::ABSENT, |[value]| match value {
             Value::Nil => Ok(text("")),
@@ -250,7 +264,7 @@ impl Registry {
     }
 }
 
-fn text(made: impl Into<guard::Text>) -> Value {
+pub(crate) fn text(made: impl Into<guard::Text>) -> Value {
     Value::String(made.into())
 }
 
@@ -275,7 +289,7 @@ fn sample_label(sample: &Value, name: &str) -> Result<String, String> {
     Ok(labels.field(name).and_then(Value::as_str).unwrap_or("").to_owned())
 }
 
-fn string(value: &Value) -> Result<guard::Text, String> {
+pub(crate) fn string(value: &Value) -> Result<guard::Text, String> {
     match value {
         Value::String(written) => Ok(written.clone()),
         Value::Nil => Ok("".into()),
@@ -300,7 +314,7 @@ fn parse_go_float(written: &str) -> Option<f64> {
 }
 
 /// Go's `strings.Title`: the first letter of every word; an underscore does not end a word.
-fn title(written: &str) -> String {
+pub(crate) fn title(written: &str) -> String {
     let mut at_start = true;
     let mut made = String::with_capacity(written.len());
     for c in written.chars() {
@@ -315,7 +329,7 @@ fn title(written: &str) -> String {
     made
 }
 
-fn regex(pattern: &str) -> Result<regex::Regex, String> {
+pub(crate) fn regex(pattern: &str) -> Result<regex::Regex, String> {
     regex::RegexBuilder::new(pattern)
         .size_limit(1 << 20)
         .build()
@@ -323,7 +337,11 @@ fn regex(pattern: &str) -> Result<regex::Regex, String> {
 }
 
 /// Like `Regex::replace_all`, but stops when the text grows too long.
-fn replace_all(regex: &regex::Regex, replacement: &str, written: &str) -> Result<String, String> {
+pub(crate) fn replace_all(
+    regex: &regex::Regex,
+    replacement: &str,
+    written: &str,
+) -> Result<String, String> {
     let mut made = String::with_capacity(written.len());
     let mut copied = 0;
     for captures in regex.captures_iter(written) {
@@ -365,7 +383,7 @@ fn strip_domain(written: &str) -> String {
 }
 
 /// Go's `url.QueryEscape`.
-fn query_escape(written: &str) -> String {
+pub(crate) fn query_escape(written: &str) -> String {
     let mut made = String::with_capacity(written.len());
     for byte in written.bytes() {
         match byte {

@@ -109,7 +109,7 @@ impl Template {
 
 /// Parentheses and dots are read recursively; what nests deeper than anyone writes is refused
 /// before the parser's stack is spent.
-fn check_nesting(text: &str) -> Result<(), String> {
+pub(crate) fn check_nesting(text: &str) -> Result<(), String> {
     const PARENTHESES_MAX: usize = 32;
     let mut open = 0_usize;
     for byte in text.bytes() {
@@ -140,7 +140,7 @@ fn parse_message(error: &EngineError) -> String {
 }
 
 /// A string that refuses to grow too long.
-struct Bounded(String);
+pub(crate) struct Bounded(pub(crate) String);
 
 impl std::fmt::Write for Bounded {
     fn write_str(&mut self, part: &str) -> std::fmt::Result {

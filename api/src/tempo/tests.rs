@@ -177,6 +177,7 @@ fn router() -> Router {
         targets: None,
         external_url: String::new(),
         logs: Arc::new(query::logql::memory::MemoryLogs::new()),
+        logs_admin: None,
         spans: Arc::new(Spans(vec![orphan(), shop()])),
         clock,
         rules: Arc::new(Quiet),

@@ -308,6 +308,7 @@ impl Fixture {
             targets: Some(Arc::new(crate::operator::Targets)),
             external_url: "http://signalbox".into(),
             logs: Arc::new(logs.clone()),
+            logs_admin: Some(Arc::new(crate::loki_delete::Admin::default())),
             spans: Arc::new(NoSpans),
             clock: clock.clone(),
             rules: Arc::new(Rules),

@@ -9,6 +9,7 @@ mod exchange;
 mod fixture;
 mod limits;
 mod loki;
+mod loki_delete;
 mod management;
 mod never_fails;
 mod operator;

@@ -8,11 +8,11 @@ use model::Matcher;
 use crate::errors::Span;
 
 pub use metric::{Aggregation, MetricExpr, MetricKind, RangeAggregation, RangeOp, VectorOp};
-pub(super) use stage::{DECOLORIZED, LineTest};
 pub use stage::{
     Conversion, Extraction, Format, LabelFilter, LabelFormat, LabelPick, LineFilter, LineNeedle,
     LineOp, LineTemplate, PatternParser, RegexpParser, Stage, Unit, Unwrap,
 };
+pub(super) use stage::{DECOLORIZED, LineTest};
 
 /// A query.
 #[derive(Debug, Clone, PartialEq)]

@@ -17,7 +17,7 @@ use super::pipeline::{Passed, Pipeline};
 use super::request::request;
 use crate::errors::EvalError;
 use crate::promql::{self, MatrixSeries, SampleValue, VectorSample};
-use crate::vector::{self, Column, Grid, is_absent};
+use crate::vector::{self, AggregateOp, Column, Grid, is_absent};
 
 type Result<T, E = EvalError> = std::result::Result<T, E>;
 
@@ -129,8 +129,8 @@ impl Default for InstantOptions {
     }
 }
 
-/// Lines of `range` in the order of `direction`, at most `limit`. Lines that are kept count as memory
-/// of the query.
+/// Lines of `range` in the order of `direction`, at most `limit`. Lines that are kept count as
+/// memory of the query.
 pub fn evaluate_log(
     log: &LogExpr,
     range: RangeNs,
@@ -213,8 +213,8 @@ fn split<'a>(row: &LogRow<'a>, mut passed: Passed<'a>) -> (Labels, LogEntry) {
     (stream, entry)
 }
 
-/// Evaluates at one instant. Series of a vector are in order of their labels, but for a query with
-/// `sort` or `sort_desc`.
+/// Evaluates at one instant. Series of a vector are in order of their labels, but for a query that
+/// picks or sorts series by value.
 pub fn evaluate_instant(
     expr: &Expr,
     at: TimestampNs,
@@ -241,7 +241,7 @@ pub fn evaluate_instant(
         promql::Value::Scalar { at: at.to_ms(), value }
     } else {
         let mut columns = vector::finish(evaluator.vector(metric, &grid)?)?;
-        if !metric.any(&|expr| is_op(expr, &[VectorOp::Sort, VectorOp::SortDesc])) {
+        if !metric.any(&|expr| is_op(expr, &ORDERING)) {
             columns.sort_by(|a, b| a.labels.cmp(&b.labels));
         }
         let sample = |column: Column| VectorSample {
@@ -253,6 +253,15 @@ pub fn evaluate_instant(
     };
     Ok(evaluator.evaluation(Value::Metric(value)))
 }
+
+/// Operators whose results have an order of their own.
+const ORDERING: [VectorOp; 5] = [
+    VectorOp::Sort,
+    VectorOp::SortDesc,
+    VectorOp::ApproxTopk,
+    VectorOp::Shared(AggregateOp::Topk),
+    VectorOp::Shared(AggregateOp::Bottomk),
+];
 
 fn is_op(expr: &MetricExpr, ops: &[VectorOp]) -> bool {
     matches!(&expr.kind, MetricKind::Aggregate(aggregation) if ops.contains(&aggregation.op))

@@ -23,13 +23,14 @@ impl IpRange {
             })
         };
         range
-            .filter(|range| range.first <= range.last && range.first.is_ipv4() == range.last.is_ipv4())
+            .filter(|range| {
+                range.first <= range.last && range.first.is_ipv4() == range.last.is_ipv4()
+            })
             .ok_or_else(|| format!("ip: invalid pattern: {text:?}"))
     }
 
     fn contains(&self, address: IpAddr) -> bool {
-        address.is_ipv4() == self.first.is_ipv4()
-            && (self.first..=self.last).contains(&address)
+        address.is_ipv4() == self.first.is_ipv4() && (self.first..=self.last).contains(&address)
     }
 
     /// Whether any address in the range is written somewhere in the line.

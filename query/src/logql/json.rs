@@ -104,9 +104,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let rest = &self.text.as_bytes()[start..];
-                let ends = |b: &u8| {
-                    matches!(b, b' ' | b'\t' | b'\r' | b'\n' | b',' | b'}' | b']')
-                };
+                let ends = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | b',' | b'}' | b']');
                 self.at += rest.iter().position(ends).unwrap_or(rest.len());
                 match (first, self.text.get(start..self.at).unwrap_or("")) {
                     (_, "true" | "false") => ValueKind::Bool,
@@ -162,12 +160,16 @@ pub(super) fn members<'a>(
     }
 }
 
+/// Sees the keys that lead to a value and the value; answers whether to go on.
+pub(super) type LeafVisitor<'a, 'v> =
+    &'v mut dyn FnMut(&[Cow<'a, str>], ValueKind, &'a str) -> bool;
+
 /// Visits texts, numbers and truths of an object and of those in it, by the keys that lead to them,
 /// until the visitor answers `false`.
 pub(super) fn leaves<'a>(
     text: &'a str,
     keys: &mut Vec<Cow<'a, str>>,
-    visit: &mut dyn FnMut(&[Cow<'a, str>], ValueKind, &'a str) -> bool,
+    visit: LeafVisitor<'a, '_>,
 ) -> Result<bool> {
     let mut goes_on = true;
     members(text, &mut |key, kind, value| {

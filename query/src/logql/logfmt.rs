@@ -133,15 +133,17 @@ mod tests {
     fn pairs_are_read_and_mistakes_are_named() {
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
         let (pairs, error) = read(r#"a=1 b="x \"y\" \u00e9" word c= d="" "#);
-        let wanted =
-            [pair("a", "1"), pair("b", "x \"y\" \u{e9}"), pair("word", ""), pair("c", ""), pair("d", "")];
+        let wanted = [
+            pair("a", "1"),
+            pair("b", "x \"y\" \u{e9}"),
+            pair("word", ""),
+            pair("c", ""),
+            pair("d", ""),
+        ];
         assert_eq!((pairs.as_slice(), error), (wanted.as_slice(), None));
         let (pairs, error) = read("a=b=c d=1 =x e=\"f");
         assert_eq!(pairs, [pair("d", "1")]);
-        assert_eq!(
-            error.unwrap(),
-            "logfmt syntax error at pos 18 : unterminated quoted value"
-        );
+        assert_eq!(error.unwrap(), "logfmt syntax error at pos 18 : unterminated quoted value");
         assert!(read("a\"b c=1").1.unwrap().contains("at pos 2 : unexpected '\"'"));
     }
 }

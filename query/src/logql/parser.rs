@@ -147,10 +147,9 @@ impl Parser {
         }
         self.next += parens;
         let mut log = self.selector()?;
-        self.stages(&mut log.stages, &mut None)?;
+        self.log_stages(&mut log.stages)?;
         for _ in 0..parens {
             self.expect_symbol(")")?;
-            self.stages(&mut log.stages, &mut None)?;
         }
         Ok(Some(log))
     }
@@ -193,6 +192,21 @@ impl Parser {
             Token::Symbol("!~") => Some(MatchOp::NotMatches),
             _ => None,
         }
+    }
+
+    /// Stages of a query that answers with lines.
+    fn log_stages(&mut self, stages: &mut Vec<Stage>) -> Result<()> {
+        let start = self.next;
+        let mut unwrap = None;
+        self.stages(stages, &mut unwrap)?;
+        if unwrap.is_none() {
+            return Ok(());
+        }
+        while !self.peek_word("unwrap") && self.next > start {
+            self.next -= 1;
+        }
+        let message = "unwrap is only allowed in a range aggregation, such as sum_over_time";
+        Err(ParseError::new(self.span(), message))
     }
 
     /// Stages up to something else. Behind an `unwrap` only label filters may follow, which belong
@@ -253,8 +267,13 @@ impl Parser {
         Ok(Some(range))
     }
 
-    /// Whether the next word is compared: then it is a label, whatever its name.
+    /// Whether the next word is compared: then it is a label, whatever its name. But a stage that
+    /// is one word can have a line filter right behind it.
     fn is_compared(&self) -> bool {
+        let is_stage = ["json", "logfmt", "unpack", "decolorize"].iter().any(|w| self.peek_word(w));
+        if is_stage && matches!(self.peek_at(1), Token::Symbol("!=" | "!~")) {
+            return false;
+        }
         matches!(
             self.peek_at(1),
             Token::Symbol("=" | "==" | "!=" | "=~" | "!~" | "<" | "<=" | ">" | ">=")
@@ -266,7 +285,8 @@ fn too_deep(span: Span) -> ParseError {
     ParseError::new(
         span,
         format!(
-            "the expression nests deeper than {NESTING_MAX} levels or has a chain of more than {DEPTH_MAX} operators"
+            "the expression nests deeper than {NESTING_MAX} levels or has a chain of more than \
+             {DEPTH_MAX} operators"
         ),
     )
 }

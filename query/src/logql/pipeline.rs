@@ -16,8 +16,8 @@ use super::ast::{
 use super::labels::{ERROR, ERROR_DETAILS, Kind, LineLabels, PRESERVE_ERROR};
 use super::needs::Needs;
 use super::parsers::{self, Target};
-use template::values;
 use crate::vector::{BinaryOp, scalar_binary};
+use template::values;
 
 pub(super) const LABEL_FILTER_ERROR: &str = "LabelFilterErr";
 pub(super) const TEMPLATE_ERROR: &str = "TemplateFormatErr";
@@ -237,8 +237,8 @@ fn compare(op: BinaryOp, found: f64, wanted: f64) -> bool {
     scalar_binary(op, &[found], &[wanted]) == [1.0]
 }
 
-/// The value of a line; `None` if it has none or a filter drops it. One that can not be read is zero
-/// and marks the line.
+/// The value of a line; `None` if it has none or a filter drops it. One that can not be read is
+/// zero and marks the line.
 pub(super) fn unwrap_value(unwrap: &Unwrap, labels: &mut LineLabels<'_>) -> Option<f64> {
     let text = labels.get(&unwrap.name).filter(|text| !text.is_empty())?;
     let value = match unwrap.conversion {

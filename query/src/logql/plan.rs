@@ -72,13 +72,13 @@ pub(super) fn count(
     grouping: Option<&Grouping>,
     grid: &Grid,
 ) -> Option<Count> {
-    use RangeOp::{BytesOverTime, BytesRate, CountOverTime, Rate};
-    let counts = matches!(range.op, CountOverTime | Rate | BytesOverTime | BytesRate);
-    if !counts || range.unwrap.is_some() || range.range_ns <= 0 {
+    if !range.op.allows_lines() || range.unwrap.is_some() || range.range_ns <= 0 {
         return None;
     }
     let reduced = Reduced::of(&range.log)?;
     let mut labels = match grouping {
+        // Whether there is any line says nothing of its labels.
+        _ if range.op == RangeOp::AbsentOverTime => Vec::new(),
         Some(Grouping { without: true, .. }) => return None,
         Some(Grouping { labels, .. }) => labels.clone(),
         None => reduced.kept.clone()?,

@@ -8,8 +8,8 @@ use std::fmt;
 use model::Matcher;
 
 use super::ast::{
-    Aggregation, Expr, Extraction, Format, LabelFilter, LabelPick, LineFilter, LineNeedle,
-    LogExpr, MetricExpr, MetricKind, RangeAggregation, Stage, Unit, Unwrap,
+    Aggregation, Expr, Extraction, Format, LabelFilter, LabelPick, LineFilter, LineNeedle, LogExpr,
+    MetricExpr, MetricKind, RangeAggregation, Stage, Unit, Unwrap,
 };
 use crate::text::{format_duration_ms, quote};
 use crate::vector::{Cardinality, Grouping, Matching};
@@ -190,11 +190,7 @@ fn print_go_duration(ns: i64) -> String {
 
 /// As Prometheus writes a duration, as far as it can.
 fn print_window(ns: i64) -> String {
-    if ns % 1_000_000 == 0 {
-        format_duration_ms(ns / 1_000_000)
-    } else {
-        print_go_duration(ns)
-    }
+    if ns % 1_000_000 == 0 { format_duration_ms(ns / 1_000_000) } else { print_go_duration(ns) }
 }
 
 impl fmt::Display for Unwrap {

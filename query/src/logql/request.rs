@@ -4,49 +4,35 @@ use model::log::{LineCondition, Needle};
 use model::read::{LogColumns, LogRequest, RangeNs};
 use model::{Matcher, TimestampNs};
 
-use super::ast::{LabelFilter, LineFilter, LineOp, LogExpr, Stage, Unwrap};
-use super::ast::LineTest;
+use super::ast::{LabelFilter, LineFilter, LineOp, LineTest, LogExpr, Stage, Unwrap};
 use super::labels::{ERROR, ERROR_DETAILS, EXTRACTED, PRESERVE_ERROR};
 
 /// The rows that a pipeline may let through.
 pub(super) fn request(log: &LogExpr, range: RangeNs, metadata: bool, line: bool) -> LogRequest {
     let mut lines = Vec::new();
     let mut fields = Vec::new();
-    let mut stages = log.stages.iter();
-    // A filter counts as long as it sees what the store has.
-    for stage in stages.by_ref() {
+    // Conditions on labels count up to the first stage that makes or takes labels, those on lines
+    // as long as the line is the one that the store has.
+    let (mut has_stored_labels, mut has_stored_line) = (true, true);
+    for stage in &log.stages {
         match stage {
-            Stage::Line(filter) => lines.extend(conditions(filter)),
-            Stage::Label(filter) => push_matchers(filter, &mut fields),
-            _ => break,
+            Stage::Line(filter) if has_stored_line => lines.extend(conditions(filter)),
+            Stage::Line(_) => {}
+            Stage::Label(filter) if has_stored_labels => push_matchers(filter, &mut fields),
+            Stage::Label(_) => {}
+            _ => has_stored_labels = false,
         }
-        if stage.is_parser() {
-            break;
-        }
-    }
-    // Line filters behind stages that leave the line alone count too.
-    let mut changed = false;
-    for stage in log.stages.iter().skip(before_labels(log)) {
-        changed |= stage.changes_line();
-        if let (Stage::Line(filter), false) = (stage, changed) {
-            lines.extend(conditions(filter));
-        }
+        has_stored_line &= !stage.changes_line();
     }
     let columns = LogColumns { line, metadata };
     LogRequest { matchers: log.matchers.clone(), range, lines, fields, order: None, columns }
-}
-
-/// How many stages there are before the first that is no filter.
-fn before_labels(log: &LogExpr) -> usize {
-    let is_filter = |stage: &&Stage| matches!(stage, Stage::Line(_) | Stage::Label(_));
-    log.stages.iter().take_while(is_filter).count()
 }
 
 /// The filter as a condition that holds for exactly the same lines, if there is one.
 pub(super) fn exact_condition(filter: &LineFilter) -> Option<LineCondition> {
     let needles = || {
         let tests = filter.tests.iter().map(|test| match test {
-            LineTest::Text(needle) => Some(needle.clone()),
+            LineTest::Text(needle) => Some((**needle).clone()),
             _ => None,
         });
         tests.collect::<Option<Vec<_>>>()
@@ -107,6 +93,10 @@ fn push_matchers(filter: &LabelFilter, matchers: &mut Vec<Matcher>) {
 pub(super) fn exact_matchers(filter: &LabelFilter) -> Option<Vec<Matcher>> {
     match filter {
         LabelFilter::Text(matcher) if is_stored(&matcher.name) => Some(vec![matcher.clone()]),
+        // Where nothing can fail there is no error.
+        LabelFilter::Text(matcher) if matcher.name == ERROR && matcher.matches_empty() => {
+            Some(Vec::new())
+        }
         LabelFilter::And(left, right) => {
             let mut matchers = exact_matchers(left)?;
             matchers.extend(exact_matchers(right)?);

@@ -163,11 +163,7 @@ impl<'a> Windows<'a> {
         self.new_place(labels, context)
     }
 
-    fn place_of_labels(
-        &mut self,
-        labels: LineLabels<'_>,
-        context: &QueryContext,
-    ) -> Result<usize> {
+    fn place_of_labels(&mut self, labels: LineLabels<'_>, context: &QueryContext) -> Result<usize> {
         if labels.has_error() {
             // An error is not grouped away. It fails the query, unless it was asked for.
             let stream = labels.all();
@@ -194,8 +190,7 @@ impl<'a> Windows<'a> {
         if let Some(place) = self.places.get(self.scratch.as_str()) {
             return Ok(*place);
         }
-        let labels =
-            Labels::from_pairs_with_empty(labels.pairs().filter(|(name, _)| is_key(name)));
+        let labels = Labels::from_pairs_with_empty(labels.pairs().filter(|(name, _)| is_key(name)));
         self.new_place(labels, context)
     }
 
@@ -248,9 +243,7 @@ impl<'a> Windows<'a> {
             .map(|(labels, cells)| {
                 let values = match cells {
                     Cells::Counts(cells) => count_values(range, &cells),
-                    Cells::Running(cells) => {
-                        cells.iter().map(|cell| cell.value(range)).collect()
-                    }
+                    Cells::Running(cells) => cells.iter().map(|cell| cell.value(range)).collect(),
                     Cells::Samples(samples) => sample_values(range, grid, &samples),
                 };
                 Column::floats(labels, false, values)

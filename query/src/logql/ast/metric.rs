@@ -68,9 +68,7 @@ impl PartialEq for MetricKind {
         use MetricKind::*;
         match (self, other) {
             // A NaN is the same as any other in a tree.
-            (Number(a), Number(b)) | (Vector(a), Vector(b)) => {
-                a == b || (a.is_nan() && b.is_nan())
-            }
+            (Number(a), Number(b)) | (Vector(a), Vector(b)) => a == b || (a.is_nan() && b.is_nan()),
             (Range(a), Range(b)) => a == b,
             (Aggregate(a), Aggregate(b)) => a == b,
             (
@@ -164,17 +162,14 @@ pub enum VectorOp {
 impl VectorOp {
     /// Finds an operator by its lower-case name.
     pub fn from_name(name: &str) -> Option<Self> {
-        use AggregateOp::{Group, Limitk, LimitRatio, Quantile};
+        use AggregateOp::{Group, LimitRatio, Limitk, Quantile};
         match name {
             "sort" => Some(VectorOp::Sort),
             "sort_desc" => Some(VectorOp::SortDesc),
             "approx_topk" => Some(VectorOp::ApproxTopk),
             _ => AggregateOp::from_name(name)
                 .filter(|op| {
-                    !matches!(
-                        op,
-                        Group | Limitk | LimitRatio | Quantile | AggregateOp::CountValues
-                    )
+                    !matches!(op, Group | Limitk | LimitRatio | Quantile | AggregateOp::CountValues)
                 })
                 .map(VectorOp::Shared),
         }

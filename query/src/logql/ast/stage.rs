@@ -1,9 +1,10 @@
-//! The stages of a pipeline. What has to be compiled is compiled when the stage is made, and refused
-//! there if it can not be.
+//! The stages of a pipeline. What has to be compiled is compiled when the stage is made, and
+//! refused there if it can not be.
 
 use std::sync::Arc;
 
 use model::Matcher;
+use model::go_regex::translate;
 use model::log::Needle;
 use regex::{Regex, RegexBuilder};
 use template::LineTemplate as Engine;
@@ -134,7 +135,7 @@ pub struct LineFilter {
 /// A needle, ready to be found.
 #[derive(Debug, Clone)]
 pub(in crate::logql) enum LineTest {
-    Text(Needle),
+    Text(Box<Needle>),
     Regex(Regex),
     Pattern(Pattern),
     Ip(IpRange),
@@ -155,7 +156,7 @@ impl LineTest {
 const REGEX_BYTES_MAX: usize = 4 << 20;
 
 fn regex(pattern: &str, dot_matches_new_line: bool) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
+    RegexBuilder::new(&translate(pattern))
         .dot_matches_new_line(dot_matches_new_line)
         .size_limit(REGEX_BYTES_MAX)
         .build()
@@ -175,7 +176,7 @@ impl LineFilter {
                     Err(format!("ip: invalid operation {}, only |= and != are", op.as_str()))
                 }
                 (LineNeedle::Text(text), LineOp::Contains | LineOp::Lacks) => {
-                    Ok(LineTest::Text(Needle::new(text)))
+                    Ok(LineTest::Text(Box::new(Needle::new(text))))
                 }
                 (LineNeedle::Text(text), LineOp::Matches | LineOp::MatchesNot) => {
                     regex(text, true).map(LineTest::Regex)

@@ -7,9 +7,7 @@ use model::{Labels, LogSource, QueryContext};
 
 use super::{Evaluation, LogStats, Result, Value};
 use crate::errors::EvalError;
-use crate::logql::ast::{
-    Aggregation, MetricExpr, MetricKind, RangeAggregation, RangeOp, VectorOp,
-};
+use crate::logql::ast::{Aggregation, MetricExpr, MetricKind, RangeAggregation, RangeOp, VectorOp};
 use crate::logql::needs::Needs;
 use crate::logql::pipeline::{Pipeline, unwrap_value};
 use crate::logql::plan;
@@ -163,8 +161,8 @@ impl<'a> Evaluator<'a> {
         vector::aggregate(&call, columns, grid.count, &mut self.notes, self.context)
     }
 
-    /// The columns of a range aggregation. `outer` groups its series further, so that labels it does
-    /// not ask for need not be there.
+    /// The columns of a range aggregation. `outer` groups its series further, so that labels it
+    /// does not ask for need not be there.
     fn range(
         &mut self,
         range: &RangeAggregation,

@@ -256,9 +256,7 @@ impl Parser {
         self.next += 2;
         let number = text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
         match number {
-            None => {
-                Err(ParseError::new(span, format!("invalid parameter {name}({text},")))
-            }
+            None => Err(ParseError::new(span, format!("invalid parameter {name}({text},"))),
             Some(0) => {
                 let message = format!("invalid parameter (must be greater than 0) {name}({text}");
                 Err(ParseError::new(span, message))
@@ -308,8 +306,7 @@ impl Parser {
         if let Some((span, message)) = refused {
             return Err(ParseError::new(span, message));
         }
-        let range =
-            RangeAggregation { op, parameter, log, unwrap, range_ns, offset_ns, grouping };
+        let range = RangeAggregation { op, parameter, log, unwrap, range_ns, offset_ns, grouping };
         self.node(MetricKind::Range(Box::new(range)), start.to(self.previous_span()))
     }
 
@@ -325,12 +322,21 @@ impl Parser {
                 return Err(self.unexpected("a stream selector"));
             }
             let log = self.selector()?;
-            LogRange { log, unwrap: None, range_ns: None, offset_ns: 0 }
+            let mut range = LogRange { log, unwrap: None, range_ns: None, offset_ns: 0 };
+            self.stages(&mut range.log.stages, &mut range.unwrap)?;
+            range
         };
-        self.stages(&mut range.log.stages, &mut range.unwrap)?;
         if range.range_ns.is_none() && self.peek_symbol("[") {
             self.window(&mut range)?;
-            self.stages(&mut range.log.stages, &mut range.unwrap)?;
+            // Stages stand on one side of the window, but values may be unwrapped behind it.
+            let (before, span) = (range.log.stages.len(), self.span());
+            if range.unwrap.is_none() {
+                self.stages(&mut range.log.stages, &mut range.unwrap)?;
+            }
+            if before > 0 && range.log.stages.len() > before {
+                let message = "the stages of a pipeline stand before the window or behind it";
+                return Err(ParseError::new(span, message));
+            }
         }
         self.leave();
         Ok(range)

@@ -3,7 +3,7 @@
 
 use super::{print_grouping, print_operator, print_range, print_selector};
 use crate::logql::ast::{
-    Aggregation, Expr, LogExpr, MetricExpr, MetricKind, RangeAggregation, Stage,
+    Aggregation, Expr, LogExpr, MetricExpr, MetricKind, RangeAggregation, Stage, Unwrap,
 };
 use crate::text::quote;
 
@@ -27,18 +27,15 @@ fn pretty_log(log: &LogExpr, level: usize) -> String {
         return indent(level) + &line;
     }
     let mut text = indent(level) + &print_selector(log);
-    let mut after_filter = false;
-    for stage in &log.stages {
-        // Line filters in a row stay together as long as they fit.
-        let is_filter = matches!(stage, Stage::Line(_));
-        let stage = stage.to_string();
-        let last = text.rsplit('\n').next().map_or(0, str::len);
-        if is_filter && after_filter && last + 1 + stage.len() <= LINE_MAX {
-            text.push_str(&format!(" {stage}"));
-        } else {
-            text.push_str(&format!("\n{}{stage}", indent(level + 1)));
+    // Line filters in a row stay together if they fit into a line.
+    let is_filter = |stage: &Stage| matches!(stage, Stage::Line(_));
+    for stages in log.stages.chunk_by(|a, b| is_filter(a) && is_filter(b)) {
+        let parts: Vec<String> = stages.iter().map(ToString::to_string).collect();
+        let together = parts.join(" ");
+        let lines = if together.len() <= LINE_MAX { vec![together] } else { parts };
+        for line in lines {
+            text.push_str(&format!("\n{}{line}", indent(level + 1)));
         }
-        after_filter = is_filter;
     }
     text
 }
@@ -51,7 +48,11 @@ fn pretty_range(range: &RangeAggregation, level: usize) -> String {
     }
     text.push_str(&pretty_log(&range.log, level + 1));
     if let Some(unwrap) = &range.unwrap {
-        text.push_str(&format!("\n{}{unwrap}", indent(level + 2)));
+        let alone = Unwrap { filters: Vec::new(), ..unwrap.clone() };
+        text.push_str(&format!("\n{}{alone}", indent(level + 2)));
+        for filter in &unwrap.filters {
+            text.push_str(&format!("\n{}| {filter}", indent(level + 2)));
+        }
     }
     text.push_str(&format!(" {}\n{})", print_range(range), indent(level)));
     if let Some(grouping) = &range.grouping {

@@ -68,8 +68,7 @@ impl Case {
             lines: Vec::new(),
         };
         for (number, line) in (first_line + 1..).zip(block.iter().skip(1)) {
-            case.expectation(line.trim())
-                .map_err(|problem| format!("line {number}: {problem}"))?;
+            case.expectation(line.trim()).map_err(|problem| format!("line {number}: {problem}"))?;
         }
         Ok(case)
     }
@@ -139,7 +138,12 @@ impl Case {
         })?;
         let context = QueryContext::unlimited();
         let evaluation = match (self.when, &expr) {
-            (When::Instant { at }, _) => {
+            (When::Instant { .. }, Expr::Log(_)) => {
+                let message = "log queries are not supported as an instant query type, please \
+                               change your query to a range query type";
+                return Err(vec![message.to_owned()]);
+            }
+            (When::Instant { at }, Expr::Metric(_)) => {
                 let options = InstantOptions::default();
                 evaluate_instant(&expr, TimestampNs(at), &options, source, &context)
             }
@@ -182,7 +186,8 @@ impl Case {
                     return Err("found a matrix".to_owned());
                 };
                 let steps = usize::try_from((end - start) / step.max(1) + 1).unwrap_or(0);
-                let found = matrix.iter().map(|series| (&series.labels, cells(series, start, step, steps)));
+                let found =
+                    matrix.iter().map(|series| (&series.labels, cells(series, start, step, steps)));
                 self.compare_series(found.collect(), steps)
             }
             Value::Metric(promql::Value::String { .. }) => Err("found a string".to_owned()),

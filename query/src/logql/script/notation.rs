@@ -96,7 +96,8 @@ pub(super) fn at(text: &str) -> Check<(i64, &str)> {
 pub(super) fn load(block: &[&str], first_line: usize) -> Check<Vec<LoadedLine>> {
     let mut lines = Vec::new();
     for (number, text) in (first_line + 1..).zip(block.iter().skip(1)) {
-        load_line(text.trim(), &mut lines).map_err(|problem| format!("line {number}: {problem}"))?;
+        load_line(text.trim(), &mut lines)
+            .map_err(|problem| format!("line {number}: {problem}"))?;
     }
     Ok(lines)
 }
