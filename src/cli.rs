@@ -3,6 +3,8 @@
 mod check_rules;
 mod glob;
 mod query;
+mod scripts;
+mod test_logql;
 mod test_promql;
 mod test_rules;
 
@@ -78,7 +80,9 @@ enum Test {
     /// Unit tests of rules in promtool's format.
     Rules(test_rules::TestRulesArguments),
     /// Scripts in the language of Prometheus's own tests of PromQL.
-    Promql(test_promql::TestPromqlArguments),
+    Promql(scripts::ScriptArguments),
+    /// Scripts that test LogQL, over the searchable head and over sealed parts of a store.
+    Logql(scripts::ScriptArguments),
 }
 
 /// Runs what the arguments ask for.
@@ -116,6 +120,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Query(command) => query::run(&command),
         Command::Test(Test::Rules(arguments)) => test_rules::run(&arguments),
         Command::Test(Test::Promql(arguments)) => test_promql::run(&arguments),
+        Command::Test(Test::Logql(arguments)) => test_logql::run(&arguments),
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct Config {
     pub(crate) queries_concurrent_max: usize,
     pub(crate) query_threads: usize,
     pub(crate) lookback: Duration,
-    pub(crate) rule_files: Vec<PathBuf>,
+    pub(crate) rule_files: Vec<(PathBuf, rules::Language)>,
     pub(crate) evaluation_interval: Duration,
     pub(crate) resend_delay: Duration,
     pub(crate) external_labels: Labels,
@@ -191,7 +191,15 @@ impl Config {
                 threads => threads,
             },
             lookback: raw.query.lookback_delta.0,
-            rule_files: raw.rules.files.iter().map(|file| folder.join(file)).collect(),
+            rule_files: [
+                (&raw.rules.files, rules::Language::Promql),
+                (&raw.rules.logql_files, rules::Language::Logql),
+            ]
+            .into_iter()
+            .flat_map(|(files, language)| {
+                files.iter().map(move |file| (folder.join(file), language))
+            })
+            .collect(),
             evaluation_interval: raw.rules.evaluation_interval.0,
             resend_delay: raw.rules.resend_delay.0,
             external_labels: raw.rules.external_labels.into_iter().collect(),

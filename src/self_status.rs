@@ -127,7 +127,12 @@ impl Collector for StoreCollector {
                 let name = format!("signalbox_{store}_store_{name}");
                 let help = format!("A number of the {store} store");
                 let gauge = ConstGauge::new(value as i64);
-                gauge.encode(encoder.encode_descriptor(&name, &help, None, MetricType::Gauge)?)?;
+                gauge.encode(encoder.encode_descriptor(
+                    &name,
+                    &help,
+                    None,
+                    MetricType::Gauge,
+                )?)?;
             }
         }
         let mut gauge = |name: &str, help: &str, values: [u64; 3]| {

@@ -388,6 +388,7 @@ fn start_rules(
 ) -> anyhow::Result<Arc<Manager>> {
     let query = StoreQuery {
         store: stores.series.clone(),
+        logs: stores.logs.clone(),
         clock: clock.clone(),
         limits: config.query,
         options: EvalOptions {

@@ -24,11 +24,33 @@ pub struct RuleFile {
     pub groups: Vec<GroupSpec>,
 }
 
+/// The language of a group's expressions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Language {
+    /// On metrics.
+    #[default]
+    Promql,
+    /// On logs.
+    Logql,
+}
+
+impl Language {
+    /// The values of the key `type` of a group, which is ours: vmalert has one by that name.
+    const NAMES: [(&str, Language); 4] = [
+        ("promql", Language::Promql),
+        ("prometheus", Language::Promql),
+        ("logql", Language::Logql),
+        ("loki", Language::Logql),
+    ];
+}
+
 /// A group as written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupSpec {
     /// Unique in its file.
     pub name: String,
+    /// Of all its expressions.
+    pub language: Language,
     /// Milliseconds between evaluations; the default if absent.
     pub interval_ms: Option<i64>,
     /// How far back queries look; the default if absent.
@@ -141,8 +163,8 @@ pub enum UnknownKeys {
     Ignored,
 }
 
-/// Whether an expression parses, and if not why.
-pub type CheckExpr<'a> = &'a dyn Fn(&str) -> Result<(), String>;
+/// Whether an expression is one of a rule, and if not why.
+pub type CheckExpr<'a> = &'a dyn Fn(Language, &str) -> Result<(), String>;
 
 /// Reads a rule file. `file` names it in errors; `check_expr` is asked about every expression.
 pub fn parse(
@@ -150,17 +172,20 @@ pub fn parse(
     text: &str,
     check_expr: CheckExpr<'_>,
 ) -> Result<(RuleFile, Vec<Warning>), Vec<FileError>> {
-    parse_with(file, text, check_expr, UnknownKeys::Refused)
+    parse_with(file, text, check_expr, Language::Promql, UnknownKeys::Refused)
 }
 
-/// [`parse`], where the caller says what becomes of keys that Prometheus does not know.
+/// [`parse`], where the caller says in what language groups are that do not say it, and what becomes
+/// of keys that Prometheus does not know.
 pub fn parse_with(
     file: &str,
     text: &str,
     check_expr: CheckExpr<'_>,
+    language: Language,
     unknown_keys: UnknownKeys,
 ) -> Result<(RuleFile, Vec<Warning>), Vec<FileError>> {
-    let mut reader = Reader { file, check_expr, errors: Vec::new(), warnings: Vec::new() };
+    let mut reader =
+        Reader { file, check_expr, language, errors: Vec::new(), warnings: Vec::new() };
     let first = reader.first_document(text);
     if first.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok((RuleFile { name: file.to_owned(), groups: Vec::new() }, reader.warnings));
@@ -193,6 +218,7 @@ fn place_of<T>(spanned: &Spanned<T>) -> Option<(u64, u64)> {
 struct Reader<'a> {
     file: &'a str,
     check_expr: CheckExpr<'a>,
+    language: Language,
     errors: Vec<FileError>,
     warnings: Vec<Warning>,
 }
@@ -265,12 +291,14 @@ impl Reader<'_> {
         if limit < 0 {
             self.refuse(context, None, format!("limit {limit} is negative"));
         }
+        let language = self.language(context, raw.language);
         let mut rules = Vec::new();
         for (i, rule) in raw.rules.unwrap_or_default().into_iter().enumerate() {
-            rules.extend(self.read_rule(context.group, i + 1, &group_labels, rule));
+            rules.extend(self.read_rule(context.group, language, i + 1, &group_labels, rule));
         }
         GroupSpec {
             name: context.group.to_owned(),
+            language,
             interval_ms: interval_ms.filter(|interval_ms| *interval_ms > 0),
             query_offset_ms: self.duration(context, "query_offset", raw.query_offset),
             limit: usize::try_from(limit).unwrap_or(0),
@@ -281,6 +309,7 @@ impl Reader<'_> {
     fn read_rule(
         &mut self,
         group: &str,
+        language: Language,
         number: usize,
         group_labels: &BTreeMap<String, String>,
         raw: RawRule,
@@ -299,7 +328,7 @@ impl Reader<'_> {
             (false, false) => self.refuse(&context, None, "one of 'record' or 'alert' must be set"),
             _ => {}
         }
-        self.check_expr(&context, raw.expr.as_ref());
+        self.check_expr(&context, language, raw.expr.as_ref());
         let own_labels = raw.labels.unwrap_or_default();
         let annotations = raw.annotations.unwrap_or_default();
         self.check_names(&context, "label", &own_labels);
@@ -340,11 +369,29 @@ impl Reader<'_> {
         Some(RuleSpec { name, expr, labels: labels.into_iter().collect(), alert })
     }
 
-    fn check_expr(&mut self, context: &Context<'_>, expr: Option<&Spanned<String>>) {
+    fn language(&mut self, context: &Context<'_>, written: Option<Spanned<String>>) -> Language {
+        let Some(written) = written else { return self.language };
+        match Language::NAMES.iter().find(|(name, _)| *name == written.value) {
+            Some((_, language)) => *language,
+            None => {
+                let names: Vec<&str> = Language::NAMES.iter().map(|(name, _)| *name).collect();
+                let message = format!("type {:?} is not one of {names:?}", written.value);
+                self.refuse(context, place_of(&written), message);
+                self.language
+            }
+        }
+    }
+
+    fn check_expr(
+        &mut self,
+        context: &Context<'_>,
+        language: Language,
+        expr: Option<&Spanned<String>>,
+    ) {
         match expr.filter(|expr| !expr.value.trim().is_empty()) {
             None => self.refuse(context, None, "field 'expr' must be set in rule"),
             Some(expr) => {
-                if let Err(message) = (self.check_expr)(&expr.value) {
+                if let Err(message) = (self.check_expr)(language, &expr.value) {
                     let message = format!("could not parse expression: {message}");
                     self.refuse(context, place_of(expr), message);
                 }

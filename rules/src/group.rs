@@ -297,7 +297,7 @@ impl Group {
     }
 
     fn record(&self, rule: &Rule, state: &mut RuleState, at: TimestampMs) -> Result<usize> {
-        let answer = self.environment.query.instant(&rule.spec.expr, at).map_err(Error::Query)?;
+        let answer = self.query(&rule.spec.expr, at)?;
         let mut series: BTreeMap<Labels, f64> = BTreeMap::new();
         for (labels, value) in answer {
             let own = rule.spec.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -316,6 +316,11 @@ impl Group {
         Ok(series.len())
     }
 
+    fn query(&self, expr: &str, at: TimestampMs) -> Result<Vec<(Labels, f64)>> {
+        let query = &self.environment.query;
+        query.instant(self.spec.language, expr, at).map_err(Error::Query)
+    }
+
     fn step_alerts(
         &self,
         rule: &Rule,
@@ -325,11 +330,11 @@ impl Group {
         at: TimestampMs,
     ) -> Result<()> {
         let environment = &self.environment;
-        let samples = environment.query.instant(&rule.spec.expr, at).map_err(Error::Query)?;
-        let query = environment.query.clone();
+        let samples = self.query(&rule.spec.expr, at)?;
+        let (query, language) = (environment.query.clone(), self.spec.language);
         let functions = Functions {
             query: Arc::new(move |expr| {
-                let samples = query.instant(expr, at).map_err(|e| e.to_string())?;
+                let samples = query.instant(language, expr, at).map_err(|e| e.to_string())?;
                 Ok(samples
                     .iter()
                     .map(|(labels, value)| (template_labels(labels), *value))

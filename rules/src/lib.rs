@@ -40,7 +40,7 @@ mod status;
 mod store;
 
 pub use error::{Error, Result};
-pub use file::{FileError, RuleFile, UnknownKeys, Warning};
+pub use file::{FileError, Language, RuleFile, UnknownKeys, Warning};
 pub use group::Group;
 pub use manager::{DueGroup, Manager, ManagerConfig, RuleQuery, SendAlerts};
 pub use metrics::RuleMetrics;

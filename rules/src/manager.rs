@@ -8,7 +8,7 @@ use model::{Alert, Clock, KeyValue, Labels, SeriesSink, TimestampMs};
 use parking_lot::{Mutex, RwLock};
 
 use crate::error::{Error, Result};
-use crate::file::RuleFile;
+use crate::file::{Language, RuleFile};
 use crate::group::{Environment, Group, group_key};
 use crate::metrics::RuleMetrics;
 use crate::status::RuleGroupStatus;
@@ -16,11 +16,13 @@ use crate::store::{self, Kept};
 
 /// Answers the expressions of rules.
 pub trait RuleQuery: Send + Sync {
-    /// Whether the expression parses, and if not why.
-    fn check(&self, expr: &str) -> Result<(), String>;
-
     /// The instant vector at `at`; a scalar is one sample without labels.
-    fn instant(&self, expr: &str, at: TimestampMs) -> model::Result<Vec<(Labels, f64)>>;
+    fn instant(
+        &self,
+        language: Language,
+        expr: &str,
+        at: TimestampMs,
+    ) -> model::Result<Vec<(Labels, f64)>>;
 }
 
 /// Takes alerts at an instant. `Ok` means that the receiver will not lose them; after an error they

@@ -8,6 +8,7 @@ use model::write::{SeriesBatch, UNKNOWN_SERIES, WriteOutcome};
 use model::{Commit, Labels, SeriesSink, TimestampMs};
 use parking_lot::Mutex;
 
+use crate::file::Language;
 use crate::manager::RuleQuery;
 
 /// Keeps every sample.
@@ -117,11 +118,12 @@ impl FakeQuery {
 }
 
 impl RuleQuery for FakeQuery {
-    fn check(&self, _expr: &str) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn instant(&self, expr: &str, _at: TimestampMs) -> model::Result<Vec<(Labels, f64)>> {
+    fn instant(
+        &self,
+        _language: Language,
+        expr: &str,
+        _at: TimestampMs,
+    ) -> model::Result<Vec<(Labels, f64)>> {
         let answer = self.0.lock().get(expr).cloned();
         answer.ok_or_else(|| model::Error::unavailable("query timed out"))
     }

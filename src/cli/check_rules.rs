@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use rules::file::{self, UnknownKeys};
+use rules::file::{self, Language, UnknownKeys};
 use rules::{RuleFile, Warning};
 
 use super::{missing_file, print_text, print_to_stderr};
@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &CheckRulesArguments) -> anyhow::Result<ExitCode> {
     let mut verdict = Verdict::default();
     let mut check = |name: &str, text: std::io::Result<String>| {
         let read = match text {
-            Ok(text) => file::parse_with(name, &text, &check_expr, unknown_keys)
+            Ok(text) => file::parse_with(name, &text, &check_expr, Language::Promql, unknown_keys)
                 .map_err(|errors| errors.iter().map(|error| format!("{error}\n")).collect()),
             Err(error) => Err(format!("{name}: {error}\n")),
         };

@@ -1,11 +1,12 @@
-//! `signalbox query promql`: asks a running server and shows the answer to a person, or hands it to
-//! a script.
+//! `signalbox query`: asks a running server in PromQL or LogQL and shows the answer to a person, or
+//! hands it to a script.
 //!
-//! The server may be any that speaks Prometheus's API. Exit codes: 0 answered, 1 not answered, 2
-//! asked wrongly.
+//! The server may be any that speaks the API of Prometheus or Loki. Exit codes: 0 answered, 1 not
+//! answered, 2 asked wrongly.
 
 mod answer;
 mod client;
+mod logql;
 mod number;
 mod plot;
 mod screen;
@@ -28,6 +29,8 @@ use times::{parse_duration, parse_time, round_step};
 pub(super) enum QueryCommand {
     /// Ask for metrics in PromQL: at one instant, or over a range with plots.
     Promql(PromqlArguments),
+    /// Ask for log lines, or for numbers made of them, in LogQL.
+    Logql(logql::LogqlArguments),
 }
 
 /// What is asked, of whom, and how the answer is shown.
@@ -75,7 +78,13 @@ enum When {
 
 /// Asks and shows.
 pub(super) fn run(command: &QueryCommand) -> anyhow::Result<ExitCode> {
-    let QueryCommand::Promql(arguments) = command;
+    match command {
+        QueryCommand::Promql(arguments) => run_promql(arguments),
+        QueryCommand::Logql(arguments) => logql::run(arguments),
+    }
+}
+
+fn run_promql(arguments: &PromqlArguments) -> anyhow::Result<ExitCode> {
     let screen = Screen::of_stdout(arguments.ascii);
     let asked = when(arguments, SystemClock::new().now_ms(), screen)
         .and_then(|when| Ok((when, duration("--timeout", &arguments.timeout)?)));

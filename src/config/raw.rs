@@ -228,6 +228,7 @@ keys! {
     /// Recording and alerting rules.
     RawRules {
         files: Vec<PathBuf> = Vec::new(),
+        logql_files: Vec<PathBuf> = Vec::new(),
         evaluation_interval: Span = seconds(60),
         resend_delay: Span = seconds(60),
         external_labels: BTreeMap<String, String> = BTreeMap::new(),

@@ -30,6 +30,8 @@ pub(super) struct RawGroup {
     pub(super) name: Spanned<String>,
     #[serde(default)]
     pub(super) interval: Option<Spanned<String>>,
+    #[serde(default, rename = "type")]
+    pub(super) language: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) query_offset: Option<Spanned<String>>,
     #[serde(default)]
@@ -71,6 +73,8 @@ struct KnownFile {
 struct KnownGroup {
     name: Option<IgnoredAny>,
     interval: Option<IgnoredAny>,
+    #[serde(rename = "type")]
+    language: Option<IgnoredAny>,
     query_offset: Option<IgnoredAny>,
     limit: Option<IgnoredAny>,
     labels: Option<IgnoredAny>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 fn parse_text(text: &str) -> Result<(RuleFile, Vec<Warning>), Vec<FileError>> {
-    parse("rules.yml", text, &|expr| match expr {
+    parse("rules.yml", text, &|_, expr| match expr {
         "rate(hi)" => Err("expected type range vector".to_owned()),
         _ => Ok(()),
     })
@@ -178,16 +178,39 @@ fn unwrap_resource(text: &str) -> String {
 fn unknown_keys_are_ignored_only_on_request() {
     let text =
         "groups:\n- name: g\n  owner: {team: x}\n  rules:\n  - {record: r, expr: up, note: 1}\n";
-    let read = |unknown_keys| parse_with("rules.yml", text, &|_| Ok(()), unknown_keys);
+    let read_text = |text: &str, unknown_keys| {
+        parse_with("rules.yml", text, &|_, _| Ok(()), Language::Promql, unknown_keys)
+    };
+    let read = |unknown_keys| read_text(text, unknown_keys);
     let errors = read(UnknownKeys::Refused).expect_err("two keys are unknown");
     assert_eq!(errors[0].at, Some((3, 3)), "{errors:?}");
     let (file, _) = read(UnknownKeys::Ignored).expect("they do not matter");
     assert_eq!(file.groups[0].rules[0].name, "r");
     // What is wrong apart from them is found with its place.
     let broken = text.replace("expr: up", "exp: up");
-    let errors = parse_with("rules.yml", &broken, &|_| Ok(()), UnknownKeys::Ignored).unwrap_err();
+    let errors = read_text(&broken, UnknownKeys::Ignored).unwrap_err();
     assert_eq!(
         errors[0].to_string(),
         "rules.yml:5:14: group \"g\", rule 1, \"r\": field 'expr' must be set in rule"
     );
+}
+
+#[test]
+fn a_group_says_in_what_language_it_is_or_its_file_does() {
+    let text = "groups:\n- {name: a, rules: [{record: r, expr: x}]}\n- name: b\n  type: loki\n  \
+                rules: [{record: r, expr: x}]\n";
+    let read = |text: &str, language| {
+        let only_of = |found: Language, _: &str| match found {
+            Language::Promql => Ok(()),
+            Language::Logql => Err("it is not PromQL".to_owned()),
+        };
+        parse_with("rules.yml", text, &only_of, language, UnknownKeys::Refused)
+    };
+    let errors = read(text, Language::Promql).unwrap_err();
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].to_string().contains("group \"b\""), "{}", errors[0]);
+    assert_eq!(read(text, Language::Logql).unwrap_err().len(), 2);
+    let errors = read(&text.replace("loki", "graphite"), Language::Promql).unwrap_err();
+    let expected = "rules.yml:4:9: group \"b\": type \"graphite\" is not one of [\"promql\", ";
+    assert!(errors[0].to_string().starts_with(expected), "{}", errors[0]);
 }

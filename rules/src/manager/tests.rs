@@ -82,7 +82,7 @@ impl House {
 }
 
 fn read(yaml: &str) -> RuleFile {
-    file::parse("rules.yml", yaml, &|_| Ok(())).unwrap().0
+    file::parse("rules.yml", yaml, &|_, _| Ok(())).unwrap().0
 }
 
 const DOWN: &str = r#"

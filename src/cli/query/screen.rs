@@ -45,6 +45,11 @@ impl Screen {
         self.styled("2", text)
     }
 
+    /// Text in a colour, or several attributes, by their numbers.
+    pub(super) fn coloured(self, style: &str, text: &str) -> String {
+        self.styled(style, text)
+    }
+
     fn styled(self, style: &str, text: &str) -> String {
         if self.has_colour { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }

@@ -11,7 +11,7 @@ use query::promql::script::{self, Item};
 use query::promql::{SampleValue, Value};
 use query::text::{format_duration_ms, format_float, quote};
 use regex::Regex;
-use rules::file::{self, UnknownKeys};
+use rules::file::{self, Language, UnknownKeys};
 use rules::{AlertState, Group, Health, Manager, ManagerConfig, RuleFile, RuleKind};
 
 use super::super::print_to_stderr;
@@ -273,7 +273,7 @@ fn read_rules(file: &TestFile, unknown_keys: UnknownKeys) -> Result<Vec<RuleFile
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
             Err(error) => errors.push(format!("{name}: {error}")),
-            Ok(text) => match file::parse_with(&name, &text, &check_expr, unknown_keys) {
+            Ok(text) => match file::parse_with(&name, &text, &check_expr, Language::Promql, unknown_keys) {
                 Ok((file, _)) => rules.push(file),
                 Err(more) => errors.extend(more.iter().map(ToString::to_string)),
             },

@@ -11,6 +11,7 @@ use parking_lot::{Mutex, RwLock};
 use query::promql::memory::MemorySeries;
 use query::promql::script::{self, Item};
 use query::promql::{self, EvalOptions, Evaluation};
+use rules::Language;
 
 use super::file::InputSeries;
 use crate::rule_query;
@@ -75,11 +76,16 @@ fn context() -> QueryContext {
 }
 
 impl rules::RuleQuery for TestStore {
-    fn check(&self, expr: &str) -> Result<(), String> {
-        rule_query::check_expr(expr)
-    }
-
-    fn instant(&self, expr: &str, at: TimestampMs) -> model::Result<Vec<(Labels, f64)>> {
+    fn instant(
+        &self,
+        language: Language,
+        expr: &str,
+        at: TimestampMs,
+    ) -> model::Result<Vec<(Labels, f64)>> {
+        if language != Language::Promql {
+            let message = "tests of rules have series and no logs: this rule can not be tested";
+            return Err(model::Error::bad_request(message));
+        }
         let series = self.series.read();
         rule_query::instant_samples(&*series, expr, at, &self.options, &context())
     }
