@@ -13,7 +13,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("tsdb", &["disk", "model"]),
     ("logstore", &["disk", "model"]),
     ("tracestore", &["disk", "model"]),
-    ("query", &["model"]),
+    ("query", &["model", "template"]),
     ("rules", &["model", "query", "template"]),
     ("alertmanager", &["model", "template"]),
     ("collector", &["model", "proto"]),

@@ -24,6 +24,7 @@ pub mod cardinality;
 pub mod clock;
 pub mod commit;
 pub mod error;
+pub mod go_regex;
 pub mod kv;
 pub mod labels;
 pub mod log;

@@ -5,6 +5,7 @@ use std::fmt;
 use regex::Regex;
 
 use crate::error::{Error, Result};
+use crate::go_regex::translate;
 use crate::labels::{Labels, is_plain_label_name};
 
 /// How a label value is compared.
@@ -47,15 +48,16 @@ pub struct Matcher {
 /// No pattern of a matcher may compile to more than this.
 const REGEX_BYTES_MAX: usize = 4 << 20;
 
-/// Compiles a pattern anchored at both ends whose dot matches newlines, as Prometheus 3 does.
+/// Compiles a pattern of Go anchored at both ends whose dot matches newlines, as Prometheus 3 does.
 pub fn anchored_regex(pattern: &str) -> Result<Regex> {
+    let translated = translate(pattern);
     // Compiled alone first, so that the error shows what the user wrote.
-    regex::RegexBuilder::new(pattern)
+    regex::RegexBuilder::new(&translated)
         .dot_matches_new_line(true)
         .size_limit(REGEX_BYTES_MAX)
         .build()
         .map_err(|e| Error::bad_request(format!("bad regular expression {pattern:?}: {e}")))?;
-    regex::RegexBuilder::new(&format!("^(?:{pattern})$"))
+    regex::RegexBuilder::new(&format!("^(?:{translated})$"))
         .dot_matches_new_line(true)
         .size_limit(REGEX_BYTES_MAX)
         .build()

@@ -4,10 +4,13 @@
 //! Where Prometheus's promtool is found (in the path, or named by `PROMTOOL`), it is run on the
 //! same files: verdicts and exit codes must be the same, and its words where both can know them.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
-use super::support::{Binary, Server};
+use super::support::otlp::{self, LOGS};
+use super::support::{Binary, Server, now_ns};
 
 /// Files of rules and of their tests.
 fn file(name: &str) -> String {
@@ -295,4 +298,88 @@ async fn a_query_that_fails_says_where_and_how_it_failed() {
     let refused = ["query", "promql", "up", "--server", "127.0.0.1:1"];
     let (code, _, stderr) = run(&refused).await;
     assert!(code == 1 && stderr.contains("no answer from 127.0.0.1:1"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_of_logql_run_over_head_and_sealed_parts() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("query/testdata/logql");
+    let mut files: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+        .collect();
+    files.sort();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let (code, stdout, stderr) = run(&[&["test", "logql"], files.as_slice()].concat()).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let last = stdout.lines().last().unwrap();
+    assert!(last.ends_with(" passed, 0 failed, 0 skipped"), "{last}");
+
+    let scratch = tempfile::tempdir().unwrap();
+    let bad = scratch.path().join("bad.test");
+    let script = "load\n  {a=\"b\"} \"x\" @ 5s\n\neval instant at 5s count_over_time({a=\"b\"}[5s])\n  {a=\"b\"} 2\n";
+    std::fs::write(&bad, script).unwrap();
+    let bad = bad.to_str().unwrap();
+    let (code, stdout, stderr) = run(&["test", "logql", bad]).await;
+    assert_eq!((code, stdout.lines().last()), (1, Some("0 passed, 1 failed, 0 skipped")));
+    let problem = format!("{bad}:4: in the head: {{a=\"b\"}} at step 0: expected 2, found 1");
+    assert_eq!(stderr.lines().next(), Some(problem.as_str()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_are_asked_for_and_followed() {
+    let server = Server::start().await;
+    let at = now_ns();
+    let records = vec![
+        otlp::record(at - 2_000_000_000, "GET /cart took=12ms"),
+        otlp::record(at - 1_000_000_000, "GET /pay took=900ms"),
+    ];
+    server.send(LOGS, &otlp::logs("shop", records)).await;
+    let address = server.addresses.query.to_string();
+    let ask = async |more: &[&str]| {
+        run(&[&["query", "logql", "--server", &address], more].concat()).await
+    };
+    let (code, stdout, stderr) = ask(&["{service_name=\"shop\"} |= \"GET\""]).await;
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let lines: Vec<&str> = stdout.lines().collect();
+    assert!(lines[0].contains("service_name=\"shop\""), "{stdout}");
+    assert_eq!(lines[1], "2 lines");
+    assert!(lines[3].ends_with(" GET /cart took=12ms"), "{stdout}");
+    assert!(lines[4].ends_with(" GET /pay took=900ms"), "{stdout}");
+    let query = "{service_name=\"shop\"} | logfmt took | took > 100ms | keep took";
+    let (_, stdout, _) = ask(&[query, "--limit", "1"]).await;
+    assert!(stdout.ends_with("{took=\"900ms\"} GET /pay took=900ms\n"), "{stdout}");
+    let (_, stdout, _) =
+        ask(&["sum(count_over_time({service_name=\"shop\"}[1m]))", "--json"]).await;
+    let answer: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(answer["result"][0]["value"][1], "2");
+    let (code, _, stderr) = ask(&["{service_name=shop}"]).await;
+    assert_eq!(code, 1);
+    assert!(stderr.ends_with("  {service_name=shop}\n                ^\n"), "{stderr}");
+    let (code, ..) = ask(&["{a=\"b\"}", "--from", "soon"]).await;
+    assert_eq!(code, 2);
+
+    let mut command = Binary::command();
+    command.args(["query", "logql", "--server", &address, "--tail", "{service_name=\"shop\"}"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let (sender, mut shown) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            let _gone = sender.send(line).is_err();
+        }
+    });
+    let mut next = async || {
+        let line = tokio::time::timeout(Duration::from_secs(20), shown.recv()).await;
+        line.expect("no line came").expect("the tail ended")
+    };
+    for expected in ["GET /cart took=12ms", "GET /pay took=900ms"] {
+        let line = next().await;
+        assert!(line.ends_with(expected), "{line}");
+    }
+    let late = otlp::record(now_ns(), "a line that comes");
+    server.send(LOGS, &otlp::logs("shop", vec![late])).await;
+    let line = next().await;
+    assert!(line.ends_with("a line that comes"), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

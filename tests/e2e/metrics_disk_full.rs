@@ -37,7 +37,7 @@ async fn a_full_disk_makes_writers_wait_and_is_over_when_there_is_room() {
         println!("not run: this machine does not let a process mount a file system of its own");
         return;
     }
-    let server = Setup::default().with_more(STORE).with_metrics_disk(8).start().await;
+    let server = Setup::default().with_more(STORE).with_disk("metrics", 8).start().await;
     let base_ms = now_ms() - 60_000;
     for number in 0..20u64 {
         assert_eq!(write(&server, base_ms + number * 1000, number as f64).await.status, 204);

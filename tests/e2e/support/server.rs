@@ -55,13 +55,20 @@ impl Addresses {
     }
 }
 
+/// A file system of its own for one store.
+#[derive(Debug, Clone, Copy)]
+struct StoreDisk {
+    store: &'static str,
+    mib: u32,
+}
+
 /// What a test's server is configured with beside the ports.
 #[derive(Debug, Default)]
 pub(crate) struct Setup {
     rules: Option<String>,
     alertmanager: Option<String>,
     more: String,
-    disk_mib: Option<u32>,
+    disk: Option<StoreDisk>,
 }
 
 impl Setup {
@@ -83,10 +90,10 @@ impl Setup {
         self
     }
 
-    /// The metrics store lies on a file system of its own, of this size, in memory, which only the
-    /// server sees and which goes with it. Ask [`can_mount`] before.
-    pub(crate) fn with_metrics_disk(mut self, mib: u32) -> Self {
-        self.disk_mib = Some(mib);
+    /// A store, named as its folder, lies on a file system of its own, of this size, in memory, which
+    /// only the server sees and which goes with it. Ask [`can_mount`] before.
+    pub(crate) fn with_disk(mut self, store: &'static str, mib: u32) -> Self {
+        self.disk = Some(StoreDisk { store, mib });
         self
     }
 
@@ -107,7 +114,7 @@ impl Setup {
         }
         config.push_str(&self.more);
         std::fs::write(folder.path().join("signalbox.yml"), config).unwrap();
-        Server::in_folder(folder, true, self.disk_mib).await
+        Server::in_folder(folder, true, self.disk).await
     }
 }
 
@@ -182,7 +189,7 @@ pub(crate) struct Server {
     pub(crate) addresses: Addresses,
     folder: tempfile::TempDir,
     is_configured: bool,
-    disk_mib: Option<u32>,
+    disk: Option<StoreDisk>,
     client: reqwest::Client,
 }
 
@@ -200,11 +207,11 @@ impl Server {
     async fn in_folder(
         folder: tempfile::TempDir,
         is_configured: bool,
-        disk_mib: Option<u32>,
+        disk: Option<StoreDisk>,
     ) -> Server {
-        let (process, log, addresses) = spawn(folder.path(), is_configured, disk_mib).await;
+        let (process, log, addresses) = spawn(folder.path(), is_configured, disk).await;
         let client = client();
-        let server = Server { process, log, addresses, folder, is_configured, disk_mib, client };
+        let server = Server { process, log, addresses, folder, is_configured, disk, client };
         server.wait_until_ready().await;
         server
     }
@@ -270,7 +277,7 @@ impl Server {
     /// The same, but returns as soon as the ports are open.
     pub(crate) async fn restart_at_once(&mut self) {
         let (process, log, addresses) =
-            spawn(self.folder.path(), self.is_configured, self.disk_mib).await;
+            spawn(self.folder.path(), self.is_configured, self.disk).await;
         let before = std::mem::replace(&mut self.log, log);
         self.log.lock().unwrap().insert_str(0, &before.lock().unwrap());
         (self.process, self.addresses) = (process, addresses);
@@ -358,13 +365,13 @@ impl Drop for Server {
 async fn spawn(
     folder: &Path,
     is_configured: bool,
-    disk_mib: Option<u32>,
+    disk: Option<StoreDisk>,
 ) -> (Child, Arc<Mutex<String>>, Addresses) {
     let mut command = Binary::command();
-    if let Some(mib) = disk_mib {
-        let metrics = folder.join("data/metrics");
-        std::fs::create_dir_all(&metrics).unwrap();
-        let mut outer = mounting(mib, &metrics);
+    if let Some(StoreDisk { store, mib }) = disk {
+        let own = folder.join("data").join(store);
+        std::fs::create_dir_all(&own).unwrap();
+        let mut outer = mounting(mib, &own);
         outer.arg(command.get_program());
         command = outer;
     }
