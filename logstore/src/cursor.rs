@@ -1,5 +1,5 @@
-//! What a scan reads from: rows of one part or of the head, one after the other, in the order of the
-//! scan. `merge.rs` puts several cursors together.
+//! What a scan reads from: rows of one part or of the head, one after the other, in the order of
+//! the scan. `merge.rs` puts several cursors together.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,8 @@ use model::{LogSelection, Matcher, TimestampNs};
 
 use crate::error::Result;
 
-/// Where a row stands in the order of a scan: by time, then arrival. Arrivals are unique in a store.
+/// Where a row stands in the order of a scan: by time, then arrival. Arrivals are unique in a
+/// store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RowKey {
     pub(crate) at: TimestampNs,

@@ -1,11 +1,12 @@
 //! Records in memory that no part has: the encoded batches, and per stream where each record is.
 //!
 //! One head takes records; one more may stand still while it is being sealed. Records of a stream
-//! that come out of order wait behind the sorted ones and are sorted in now and then, so that a late
-//! batch into a large stream costs no more than any other.
+//! that come out of order wait behind the sorted ones and are sorted in now and then, so that a
+//! late batch into a large stream costs no more than any other.
 
 mod count;
 mod cursor;
+mod patterns;
 mod snapshot;
 
 use std::sync::Arc;
@@ -181,9 +182,10 @@ impl Head {
 
     /// Labels of matching streams with records in `range`.
     pub(crate) fn labels(&self, matchers: &[Matcher], range: RangeNs) -> Vec<Labels> {
-        let matching = self.streams.iter().filter(|stream| {
-            stream.has_any(range) && Matcher::all_match(matchers, &stream.labels)
-        });
+        let matching = self
+            .streams
+            .iter()
+            .filter(|stream| stream.has_any(range) && Matcher::all_match(matchers, &stream.labels));
         matching.map(|stream| stream.labels.clone()).collect()
     }
 

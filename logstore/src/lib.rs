@@ -9,7 +9,7 @@
 //! ```text
 //!  LogSink::append -> record.rs encodes -> journal queue --(fsync)--> Commit
 //!                  \-> head.rs keeps the same bytes and, per stream, where each record is
-//!  seal_due: head full, old or idle -> frozen -> a part for each day -> manifest -> journal dropped
+//!  seal_due: head full, old or idle -> frozen -> a part a day -> manifest -> journal dropped
 //!  maintain: retention, deleted records out of files, small parts merged -> manifest
 //!  LogSource::scan: head, frozen head and parts, one cursor each -> merge.rs -> rows in order
 //! ```
@@ -29,8 +29,8 @@ mod options;
 mod part;
 mod record;
 mod store;
-mod view;
 mod template;
+mod view;
 
 pub use error::{Error, Result};
 pub use options::{Options, RetentionRule};

@@ -99,8 +99,8 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
-    /// Replaces the manifest in `dir`. Durable on return. After an error either manifest may stand on
-    /// the disk: before a part that only the new one names is removed, ask [`may_name`].
+    /// Replaces the manifest in `dir`. Durable on return. After an error either manifest may stand
+    /// on the disk: before a part that only the new one names is removed, ask [`may_name`].
     pub(crate) fn write(&self, dir: &Path, files: &dyn Files) -> Result<()> {
         let temporary = dir.join(TEMPORARY);
         let json = serde_json::to_string_pretty(self)

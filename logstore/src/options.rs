@@ -6,8 +6,8 @@ use model::Matcher;
 /// How the store behaves.
 #[derive(Clone)]
 pub struct Options {
-    /// Memory for records that are not sealed. Over it they are sealed; at twice of it writes are
-    /// refused with a retryable error.
+    /// Memory for records that are not sealed. Over it they are sealed; at one and a half of it
+    /// writes wait for that, and at twice of it they are refused with a retryable error.
     pub memory_bytes_max: usize,
     /// Memory for pages of parts that queries read.
     pub cache_bytes_max: usize,

@@ -49,8 +49,8 @@ fn put_fields(buffer: &mut Vec<u8>, fields: &[LogField<'_>]) {
     }
 }
 
-/// Encodes the groups that `admit` lets in, and of them the records whose time `keep` accepts, given
-/// what `admit` said, and says where they are. The number of the first record is left open.
+/// Encodes the groups that `admit` lets in, and of them the records whose time `keep` accepts,
+/// given what `admit` said, and says where they are. The number of the first record is left open.
 pub(crate) fn encode(
     batch: &LogBatch<'_>,
     mut admit: impl FnMut(&LogGroup) -> Option<TimestampNs>,

@@ -9,6 +9,7 @@ mod retention;
 mod seal;
 mod snapshot;
 mod stats;
+mod throttle;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use maintain::Maintenance;
 use retention::Retention;
 use seal::Sealing;
 pub use stats::Stats;
+use throttle::Throttle;
 
 /// The journal's folder in the store's.
 pub(crate) const JOURNAL_FOLDER: &str = "journal";
@@ -78,7 +80,8 @@ impl Live {
     }
 }
 
-/// The log store. Lock order: `sealing`, `maintenance`, `manifest`, `live`.
+/// The log store. Lock order: `sealing`, `maintenance`, `manifest`, `live`. Someone must call
+/// [`LogStore::seal_due`] several times a second: writes may wait for it.
 pub struct LogStore {
     options: Options,
     retention: Retention,
@@ -92,6 +95,7 @@ pub struct LogStore {
     sealing: Mutex<Sealing>,
     /// Held by whoever merges, rewrites or drops parts.
     maintenance: Mutex<Maintenance>,
+    throttle: Throttle,
     cache: Arc<PageCache>,
     corrupt: Vec<CorruptRecord>,
     /// Parts that could not be read, in words.
@@ -154,6 +158,7 @@ impl LogStore {
             manifest: Mutex::new(manifest),
             sealing: Mutex::new(Sealing { sealed_records }),
             maintenance: Mutex::default(),
+            throttle: Throttle::default(),
             cache,
             corrupt: recovery.corrupt,
             damage: Mutex::new(damage),
@@ -192,6 +197,7 @@ impl LogStore {
     pub fn close(&self) {
         self.stop_maintenance();
         self.journal.close();
+        self.throttle.release();
     }
 
     /// What all files of the store are made with.
@@ -203,7 +209,8 @@ impl LogStore {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Streams of a batch for which there is no room. Several writers at once may find the same room.
+    /// Streams of a batch for which there is no room. Several writers at once may find the same
+    /// room.
     fn streams_without_room(&self, batch: &LogBatch<'_>) -> FxHashSet<Labels> {
         let live = self.live.read();
         let mut without = FxHashSet::default();
@@ -335,9 +342,11 @@ impl LogSink for LogStore {
         record::set_first_arrival(&mut payload, first);
         let payload = Arc::new(payload);
         let appended = self.journal.append(record::BATCH, payload.clone(), newest);
-        let (number, commit) =
-            appended.inspect_err(|_| add(&self.written.refused_batches, 1))?;
+        let (number, commit) = appended.inspect_err(|_| add(&self.written.refused_batches, 1))?;
         live.add(number, first, payload, &layout, now);
+        // Under the lock: the seal that makes room comes after it.
+        let is_much = live.head_bytes() / 3 > limit_bytes / 2;
+        let commit = if is_much { self.throttle.hold(commit) } else { commit };
         drop(live);
         add(&self.written.records, outcome.accepted);
         add(&self.written.journal_bytes, bytes);

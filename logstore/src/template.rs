@@ -125,11 +125,6 @@ impl Miner {
         let tokens = self.groups.get(root as usize).map_or(&[][..], |group| &group.tokens);
         tokens.iter().map(|hash| *hash == SLOT)
     }
-
-    /// How many groups were made.
-    pub(crate) fn len(&self) -> usize {
-        self.groups.len()
-    }
 }
 
 /// Whether all that stays in a group is in the line.

@@ -10,32 +10,32 @@ use crate::cursor::{Hidden, fields_match};
 use crate::error::Result;
 use crate::head::Snapshot;
 use crate::head::cursor::hidden_by_stream;
+use crate::head::patterns::Patterns;
 
 /// Records that are charged at once.
 const ROWS_PER_CHARGE: u64 = 256;
 
-/// Values of fields, pattern, bucket.
-type Key = (Vec<String>, Option<String>, usize);
+/// Values of fields, group of lines, bucket.
+type Key = (Vec<String>, u32, usize);
 
 /// Counts the records of a snapshot, which was taken for the matchers and the range of the request.
-/// `pattern` tells the pattern of a line.
 pub(crate) fn count(
     snapshot: &Snapshot,
     request: &LogCountRequest,
     hidden: &[Hidden],
-    pattern: &mut dyn FnMut(&str) -> String,
     context: &QueryContext,
     visit: &mut dyn FnMut(&LogCount<'_>) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>> {
     let range = request.range()?;
     let hidden = hidden_by_stream(snapshot, hidden);
     let mut fields = Vec::new();
+    let mut patterns = Patterns::default();
+    let mut counts_of: Vec<FxHashMap<Key, (u64, u64)>> = Vec::new();
     let (mut rows, mut bytes) = (0, 0);
     for ((stream, entries), hidden) in snapshot.streams.iter().zip(&hidden) {
         let reads_fields =
             !(request.fields.is_empty() && request.by_fields.is_empty() && hidden.is_empty());
         let mut counts: FxHashMap<Key, (u64, u64)> = FxHashMap::default();
-        let mut plain: FxHashMap<usize, (u64, u64)> = FxHashMap::default();
         for entry in entries.iter().filter(|entry| range.contains(entry.at)) {
             let line = snapshot.line(entry)?;
             (rows, bytes) = (rows + 1, bytes + line.len() as u64);
@@ -58,28 +58,30 @@ pub(crate) fn count(
                     continue;
                 }
             }
-            let count = if request.by_fields.is_empty() && !request.by_pattern {
-                plain.entry(bucket).or_default()
-            } else {
-                let value = |name: &String| field_of(stream, &fields, name).to_owned();
-                let values = request.by_fields.iter().map(value).collect();
-                let pattern = request.by_pattern.then(|| pattern(line));
-                counts.entry((values, pattern, bucket)).or_default()
-            };
+            let value = |name: &String| field_of(stream, &fields, name).to_owned();
+            let values = request.by_fields.iter().map(value).collect();
+            let group = if request.by_pattern { patterns.add(line) } else { 0 };
+            let count = counts.entry((values, group, bucket)).or_default();
             count.0 += 1;
             count.1 += line.len() as u64;
         }
-        let plain = plain.into_iter().map(|(bucket, count)| ((Vec::new(), None, bucket), count));
-        for ((values, pattern, bucket), (records, bytes)) in plain.chain(counts) {
+        counts_of.push(counts);
+    }
+    context.charge(rows, bytes)?;
+    let mut texts: FxHashMap<u32, String> = FxHashMap::default();
+    for ((stream, _), counts) in snapshot.streams.iter().zip(counts_of) {
+        for ((values, group, bucket), (records, bytes)) in counts {
             let fields: Vec<&str> = values.iter().map(String::as_str).collect();
-            let (fields, pattern) = (&fields[..], pattern.as_deref());
+            let pattern = request.by_pattern.then(|| {
+                let text = texts.entry(group).or_insert_with(|| patterns.text(group));
+                text.as_str()
+            });
+            let fields = &fields[..];
             let count = LogCount { stream, fields, pattern, bucket, records, bytes };
             if visit(&count).is_break() {
-                context.charge(rows, bytes)?;
                 return Ok(ControlFlow::Break(()));
             }
         }
     }
-    context.charge(rows, bytes)?;
     Ok(ControlFlow::Continue(()))
 }

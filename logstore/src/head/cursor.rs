@@ -43,17 +43,7 @@ impl<'a> HeadCursor<'a> {
         let entries = snapshot.entries(plan.request.order);
         let hidden = hidden_by_stream(snapshot, &plan.hidden);
         let (current, fields) = (None, Vec::new());
-        HeadCursor {
-            snapshot,
-            plan,
-            context,
-            entries,
-            hidden,
-            current,
-            fields,
-            rows: 0,
-            bytes: 0,
-        }
+        HeadCursor { snapshot, plan, context, entries, hidden, current, fields, rows: 0, bytes: 0 }
     }
 
     /// Whether the row passes. Reads its fields if that takes them.
@@ -88,9 +78,8 @@ pub(super) fn hidden_by_stream<'a>(
     let streams = snapshot.streams.iter().map(|(labels, _)| labels);
     streams
         .map(|labels| {
-            let may_hide = |hidden: &&Hidden| {
-                model::Matcher::all_match(&hidden.selection.matchers, labels)
-            };
+            let may_hide =
+                |hidden: &&Hidden| model::Matcher::all_match(&hidden.selection.matchers, labels);
             hidden.iter().filter(may_hide).collect()
         })
         .collect()
@@ -103,7 +92,8 @@ impl RowCursor for HeadCursor<'_> {
                 return Ok(Some(current.key));
             }
             let Some((stream, entry)) = self.entries.next() else {
-                let (rows, bytes) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.bytes));
+                let (rows, bytes) =
+                    (std::mem::take(&mut self.rows), std::mem::take(&mut self.bytes));
                 self.context.charge(rows, bytes)?;
                 return Ok(None);
             };

@@ -20,10 +20,14 @@ fn add(head: &mut Head, first_arrival: u64, times: &[(u8, i64)]) {
     head.add(first_arrival, Arc::new(bytes), &layout, 0, |_| {});
 }
 
+fn batches() -> impl Strategy<Value = Vec<Vec<(u8, i64)>>> {
+    prop::collection::vec(prop::collection::vec((0..2u8, -50..50i64), 1..300), 1..12)
+}
+
 proptest! {
     #[test]
     fn records_in_any_order_come_back_in_order(
-        batches in prop::collection::vec(prop::collection::vec((0..2u8, -50..50i64), 1..300), 1..12),
+        batches in batches(),
         range in (-50..50i64, -50..50i64),
     ) {
         let mut head = Head::default();

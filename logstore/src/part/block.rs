@@ -9,6 +9,7 @@ use model::log::{Field, Origin};
 use rustc_hash::FxHashMap;
 
 use super::Part;
+use super::bits::Bits;
 use super::column::{Column, Entry, decode_numbers};
 use super::frames::{Frame, Place};
 use super::index::BlockEntry;
@@ -18,35 +19,47 @@ use crate::error::{Error, Result};
 pub(crate) struct Kinds {
     /// The kind of each row; empty if all have kind 0.
     of_rows: Vec<u16>,
+    rows: usize,
+    kinds: usize,
+    sorted: OnceCell<Sorted>,
+}
+
+/// Rows by kind.
+struct Sorted {
     /// Which of the rows of its kind each row is; empty if all have kind 0.
     ranks: Vec<u32>,
-    /// Rows by kind, and where each kind begins.
     rows: Vec<u32>,
+    /// Where each kind begins.
     starts: Vec<u32>,
 }
 
 impl Kinds {
     fn new(of_rows: Vec<u16>, rows: usize, kinds: usize) -> Self {
-        let mut starts = vec![0u32; kinds + 1];
-        if of_rows.is_empty() {
-            starts.iter_mut().skip(1).for_each(|start| *start = rows as u32);
-            let rows = (0..rows as u32).collect();
-            return Kinds { of_rows, ranks: Vec::new(), rows, starts };
-        }
-        let mut ranks = Vec::with_capacity(rows);
-        for kind in &of_rows {
-            let count = &mut starts[usize::from(*kind) + 1];
-            ranks.push(*count);
-            *count += 1;
-        }
-        for kind in 0..kinds {
-            starts[kind + 1] += starts[kind];
-        }
-        let mut sorted = vec![0; rows];
-        for (row, (kind, rank)) in of_rows.iter().zip(&ranks).enumerate() {
-            sorted[(starts[usize::from(*kind)] + rank) as usize] = row as u32;
-        }
-        Kinds { of_rows, ranks, rows: sorted, starts }
+        Kinds { of_rows, rows, kinds, sorted: OnceCell::new() }
+    }
+
+    fn sorted(&self) -> &Sorted {
+        self.sorted.get_or_init(|| {
+            let mut starts = vec![0u32; self.kinds + 1];
+            if self.of_rows.is_empty() {
+                starts.iter_mut().skip(1).for_each(|start| *start = self.rows as u32);
+                return Sorted { ranks: Vec::new(), rows: (0..self.rows as u32).collect(), starts };
+            }
+            let mut ranks = Vec::with_capacity(self.rows);
+            for kind in &self.of_rows {
+                let count = &mut starts[usize::from(*kind) + 1];
+                ranks.push(*count);
+                *count += 1;
+            }
+            for kind in 0..self.kinds {
+                starts[kind + 1] += starts[kind];
+            }
+            let mut rows = vec![0; self.rows];
+            for (row, (kind, rank)) in self.of_rows.iter().zip(&ranks).enumerate() {
+                rows[(starts[usize::from(*kind)] + rank) as usize] = row as u32;
+            }
+            Sorted { ranks, rows, starts }
+        })
     }
 
     pub(crate) fn of(&self, row: usize) -> usize {
@@ -54,17 +67,47 @@ impl Kinds {
     }
 
     pub(crate) fn rank(&self, row: usize) -> usize {
-        self.ranks.get(row).map_or(row, |rank| *rank as usize)
+        self.sorted().ranks.get(row).map_or(row, |rank| *rank as usize)
     }
 
     /// The rows of a kind, in order.
     pub(crate) fn rows(&self, kind: usize) -> &[u32] {
-        match (self.starts.get(kind), self.starts.get(kind + 1)) {
+        let Sorted { rows, starts, .. } = self.sorted();
+        match (starts.get(kind), starts.get(kind + 1)) {
             (Some(start), Some(end)) => {
-                self.rows.get(*start as usize..*end as usize).unwrap_or_default()
+                rows.get(*start as usize..*end as usize).unwrap_or_default()
             }
             _ => &[],
         }
+    }
+
+    /// The rows of the kinds that are wanted.
+    pub(crate) fn rows_of(&self, wanted: &[bool]) -> Bits {
+        let is_wanted = |kind: u16| wanted.get(usize::from(kind)).copied().unwrap_or(false);
+        if self.of_rows.is_empty() {
+            return if is_wanted(0) { Bits::all(self.rows) } else { Bits::none(self.rows) };
+        }
+        let mut rows = Bits::none(self.rows);
+        for (row, kind) in self.of_rows.iter().enumerate() {
+            if is_wanted(*kind) {
+                rows.insert(row);
+            }
+        }
+        rows
+    }
+
+    /// How many rows each kind has.
+    fn counts(&self) -> Vec<u32> {
+        let mut counts = vec![0; self.kinds];
+        if self.of_rows.is_empty() {
+            counts.iter_mut().take(1).for_each(|count| *count = self.rows as u32);
+        }
+        for kind in &self.of_rows {
+            if let Some(count) = counts.get_mut(usize::from(*kind)) {
+                *count += 1;
+            }
+        }
+        counts
     }
 }
 
@@ -187,6 +230,11 @@ impl Block {
         &self.part.index().blocks[self.at]
     }
 
+    /// Which block of the part it is.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn part(&self) -> &Arc<Part> {
         &self.part
     }
@@ -196,7 +244,11 @@ impl Block {
         let ends = self.stream_ends.get_or_init(|| {
             let mut end = 0;
             let rows = self.entry().streams.iter().map(|(_, rows)| rows);
-            rows.map(|rows| { end += rows; end }).collect()
+            rows.map(|rows| {
+                end += rows;
+                end
+            })
+            .collect()
         });
         let run = ends.partition_point(|end| *end as usize <= row);
         let stream = self.entry().streams.get(run).map_or(0, |(stream, _)| *stream);
@@ -221,17 +273,34 @@ impl Block {
         place: Place,
         read: impl FnOnce(&[u8]) -> Result<T, CodecError>,
     ) -> Result<T> {
+        if let Some(frame) = self.frames.get(place.frame as usize)
+            && !frame.is_packed()
+        {
+            let end = u64::from(place.offset) + u64::from(place.length);
+            if end > frame.stored as u64 {
+                return Err(wrong("bytes of a frame").into());
+            }
+            let offset = frame.offset.saturating_add(place.offset.into());
+            let bytes = self.part.read_body(self.entry(), offset, place.length as usize)?;
+            return Ok(read(&bytes)?);
+        }
         let frame = self.frame(place.frame)?;
         let end = (place.offset as usize).saturating_add(place.length as usize);
         let bytes = frame.get(place.offset as usize..end).ok_or(wrong("bytes of a frame"))?;
         Ok(read(bytes)?)
     }
 
-    fn column(&self, entry: &Entry, rows: usize) -> Result<Column> {
-        match entry.place() {
-            Some(place) => self.with_bytes(place, |bytes| entry.decode(bytes, rows)),
-            None => Ok(entry.decode(&[], rows)?),
-        }
+    /// Reads a column of `count` values, which are those of `rows` if not of all rows.
+    fn column(&self, entry: &Entry, count: usize, rows: Option<&[u32]>) -> Result<Column> {
+        let Some(place) = entry.place() else {
+            return Ok(entry.decode(&[], count, &|_| 0)?);
+        };
+        let times = if entry.needs_times() { self.times()? } else { &[] };
+        let time = |at: usize| {
+            let row = rows.map_or(at, |rows| rows.get(at).map_or(0, |row| *row as usize));
+            times.get(row).copied().unwrap_or(0)
+        };
+        self.with_bytes(place, |bytes| entry.decode(bytes, count, &time))
     }
 
     fn numbers(&self, place: usize) -> Result<Vec<u64>> {
@@ -281,9 +350,8 @@ impl Block {
     pub(crate) fn templates(&self) -> Result<&Kinds> {
         fill(&self.templates, || {
             let kinds = self.kinds(3, self.slots.len())?;
-            let rows = |local| kinds.rows(local).len();
-            let told = self.entry().templates.iter().enumerate();
-            match told.into_iter().all(|(local, (_, told))| rows(local) == *told as usize) {
+            let told = self.entry().templates.iter().map(|(_, rows)| *rows);
+            match told.eq(kinds.counts()) {
                 true => Ok(kinds),
                 false => Err(wrong("rows of templates").into()),
             }
@@ -302,15 +370,29 @@ impl Block {
 
     /// What tells of the column of a slot.
     pub(crate) fn slot_entry(&self, local: usize, slot: usize) -> Option<&Entry> {
-        self.slots.get(local)?.get(slot).map(|slot| &slot.0)
+        let entry = self.slots.get(local)?.get(slot).map(|slot| &slot.0)?;
+        match entry.same_as() {
+            Some(field) => self.fields.get(field).map(|field| &field.entry),
+            None => Some(entry),
+        }
     }
 
     /// The column of a slot of a template.
     pub(crate) fn slot(&self, local: usize, slot: usize) -> Result<&Column> {
         let found = self.slots.get(local).and_then(|slots| slots.get(slot));
         let (entry, column) = found.ok_or(wrong("a slot"))?;
-        let rows = self.entry().templates.get(local).map_or(0, |(_, rows)| *rows as usize);
-        fill(column, || self.column(entry, rows))
+        let count = self.entry().templates.get(local).map_or(0, |(_, rows)| *rows as usize);
+        fill(column, || {
+            if let Some(field) = entry.same_as() {
+                let places = self.templates()?.rows(local).iter().map(|row| *row as usize);
+                let ranks = places
+                    .map(|row| self.field_rank(field, row)?.ok_or(wrong("a value").into()))
+                    .collect::<Result<Vec<_>>>()?;
+                return Ok(self.field(field)?.gather(ranks.into_iter()));
+            }
+            let rows = if entry.needs_times() { Some(self.templates()?.rows(local)) } else { None };
+            self.column(entry, count, rows)
+        })
     }
 
     /// The rows that have a field, if not all do.
@@ -333,8 +415,9 @@ impl Block {
     /// The column of a field: a value for each row that has it.
     pub(crate) fn field(&self, field: usize) -> Result<&Column> {
         let found = self.fields.get(field).ok_or(wrong("a field"))?;
-        let rows = self.field_rows(field)?.map_or(self.entry().rows, <[u32]>::len);
-        fill(&found.column, || self.column(&found.entry, rows))
+        let rows = self.field_rows(field)?;
+        let count = rows.map_or(self.entry().rows, <[u32]>::len);
+        fill(&found.column, || self.column(&found.entry, count, rows))
     }
 
     /// The position of a row in the column of a field; `None` if the row does not have it.

@@ -4,7 +4,7 @@ use disk::codec::{put_str, put_u64};
 use rustc_hash::FxHashMap;
 
 use super::PartRow;
-use super::column::{Encoder, put_numbers};
+use super::column::{Encoder, Values, put_numbers};
 use super::fields::Fields;
 use super::frames::{FrameWriter, Pack, Place};
 use super::grams::BlockTerms;
@@ -12,7 +12,7 @@ use super::index::{BlockEntry, ByteSet, Section, Template};
 use crate::template::{Miner, NO_GROUP, Token, cut};
 
 /// A block ends when it has so many rows or so many bytes of lines and metadata.
-const ROWS_MAX: usize = 8192;
+pub(crate) const ROWS_MAX: usize = 8192;
 const BYTES_MAX: usize = 4 << 20;
 /// Templates with fewer rows in a block are not kept, unless there is room for all.
 const ROWS_MIN: u32 = 4;
@@ -24,6 +24,8 @@ const SPARE_BYTES_MAX: usize = 512;
 pub(crate) struct Templates {
     miner: Miner,
     known: FxHashMap<Key, u32>,
+    /// By what stays, those that came from other parts.
+    adopted: FxHashMap<Vec<Vec<u8>>, u32>,
     pub(crate) list: Vec<Template>,
 }
 
@@ -38,10 +40,12 @@ struct Key {
 
 impl Default for Templates {
     fn default() -> Self {
+        let any = Template::any();
         Templates {
             miner: Miner::default(),
             known: FxHashMap::default(),
-            list: vec![Template::any()],
+            adopted: FxHashMap::from_iter([(any.pieces.clone(), 0)]),
+            list: vec![any],
         }
     }
 }
@@ -54,6 +58,19 @@ struct Line {
     between: u64,
 }
 
+/// The lines of a block, without the columns of slots.
+struct EncodedLines {
+    /// The templates of the block with their rows.
+    locals: Vec<(u32, u32)>,
+    /// The number of each row's template among them.
+    codes: Vec<u32>,
+    /// How much longer each line is than what stays.
+    lengths: Vec<u64>,
+}
+
+/// The rows of a template and the values of its slots.
+type SlotValues<'a> = (Vec<u32>, Vec<Vec<&'a [u8]>>);
+
 /// A block that is encoded, with what is told of it. Sections are counted from its first byte.
 pub(crate) struct Encoded {
     pub(crate) bytes: Vec<u8>,
@@ -63,6 +80,7 @@ pub(crate) struct Encoded {
 
 /// Gathers the rows of a block.
 pub(crate) struct Builder {
+    rows_max: usize,
     frames: FrameWriter,
     encoder: Encoder,
     terms: BlockTerms,
@@ -78,8 +96,10 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    /// For blocks of at most `rows_max` rows.
+    pub(crate) fn new(rows_max: usize) -> std::io::Result<Self> {
         Ok(Builder {
+            rows_max,
             frames: FrameWriter::new()?,
             encoder: Encoder::default(),
             terms: BlockTerms::default(),
@@ -100,7 +120,7 @@ impl Builder {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.lines.len() >= ROWS_MAX || self.text.len() + self.fields.bytes() >= BYTES_MAX
+        self.lines.len() >= self.rows_max || self.text.len() + self.fields.bytes() >= BYTES_MAX
     }
 
     pub(crate) fn push(&mut self, row: &PartRow<'_>, templates: &mut Templates) {
@@ -133,11 +153,12 @@ impl Builder {
         let arrivals = std::mem::take(&mut self.arrivals);
         places[1] = self.put_numbers(&arrivals)?;
 
+        let fields = std::mem::take(&mut self.fields);
         let mut slots_header = Vec::new();
-        let (locals, codes, lengths) = self.encode_lines(templates, &mut slots_header)?;
+        let lines = self.encode_lines(templates, &fields, &mut slots_header)?;
+        let EncodedLines { locals, codes, lengths } = lines;
         places[2] = self.put_numbers(&lengths)?;
         places[3] = self.put_codes(&codes, locals.len())?;
-        let fields = std::mem::take(&mut self.fields);
         places[4] = self.put_codes(&fields.of_rows, fields.shapes.len())?;
         let mut fields_header = Vec::new();
         self.encode_fields(&fields, &mut fields_header)?;
@@ -149,13 +170,13 @@ impl Builder {
         header.extend_from_slice(&slots_header);
         header.extend_from_slice(&fields_header);
         let body = Section { offset: 0, stored: bytes.len() as u64, length: bytes.len() as u64 };
-        let packed = self.frames.pack(&header)?;
-        let header = Section {
-            offset: bytes.len() as u64,
-            stored: packed.len() as u64,
-            length: header.len() as u64,
-        };
-        bytes.extend_from_slice(&packed);
+        // A section whose stored bytes are as many as its own is not packed.
+        let packed = Some(self.frames.pack(&header)?).filter(|p| p.len() < header.len());
+        let stored = packed.as_deref().unwrap_or(&header);
+        let offset = bytes.len() as u64;
+        bytes.extend_from_slice(stored);
+        let (stored, length) = (stored.len() as u64, header.len() as u64);
+        let header = Section { offset, stored, length };
         let (grams, filter) = self.terms.finish();
         let length = filter.len() as u64;
         let filter_section = Section { offset: bytes.len() as u64, stored: length, length };
@@ -200,15 +221,13 @@ impl Builder {
         self.frames.put(&bytes, Pack::Alone)
     }
 
-    /// Finds the template of each line and encodes the columns of its slots. Answers the templates
-    /// of the block with their rows, the number of each row's template among them, and how much
-    /// longer each line is than what stays.
-    #[allow(clippy::type_complexity)]
+    /// Finds the template of each line and encodes the columns of its slots.
     fn encode_lines(
         &mut self,
         templates: &mut Templates,
+        fields: &Fields,
         header: &mut Vec<u8>,
-    ) -> std::io::Result<(Vec<(u32, u32)>, Vec<u32>, Vec<u64>)> {
+    ) -> std::io::Result<EncodedLines> {
         let mut plans: FxHashMap<u32, Plan> = FxHashMap::default();
         let mut keys = Vec::with_capacity(self.lines.len());
         let mut counts: FxHashMap<Key, u32> = FxHashMap::default();
@@ -231,7 +250,7 @@ impl Builder {
 
         let mut locals: Vec<(u32, u32)> = Vec::new();
         let mut local_of: FxHashMap<u32, u32> = FxHashMap::default();
-        let mut columns: Vec<Vec<Vec<&[u8]>>> = Vec::new();
+        let mut columns: Vec<SlotValues<'_>> = Vec::new();
         let mut codes = Vec::with_capacity(self.lines.len());
         let mut lengths = Vec::with_capacity(self.lines.len());
         let (mut start, mut tokens_start) = (0, 0);
@@ -257,35 +276,42 @@ impl Builder {
             lengths.push((text.len() - template.fixed_bytes()) as u64);
             let local = *local_of.entry(id).or_insert_with(|| {
                 locals.push((id, 0));
-                columns.push(vec![Vec::new(); template.slots()]);
+                columns.push((Vec::new(), vec![Vec::new(); template.slots()]));
                 locals.len() as u32 - 1
             });
             locals[local as usize].1 += 1;
-            for (column, value) in columns[local as usize].iter_mut().zip(&values) {
+            let (rows, slots) = &mut columns[local as usize];
+            rows.push(codes.len() as u32);
+            for (column, value) in slots.iter_mut().zip(&values) {
                 column.push(value);
             }
             codes.push(local);
         }
         put_u64(header, columns.len() as u64);
-        for slots in &columns {
+        let fields = fields.varied();
+        for (rows, slots) in &columns {
             put_u64(header, slots.len() as u64);
-            for values in slots {
+            for texts in slots {
+                let values =
+                    Values { texts, rows: Some(rows), times: &self.times, fields: &fields };
                 let bytes =
-                    self.encoder.encode(values, &mut self.frames, &mut self.terms, header)?;
+                    self.encoder.encode(&values, &mut self.frames, &mut self.terms, header)?;
                 self.loose.add(bytes);
             }
         }
-        Ok((locals, codes, lengths))
+        Ok(EncodedLines { locals, codes, lengths })
     }
 
     fn encode_fields(&mut self, fields: &Fields, header: &mut Vec<u8>) -> std::io::Result<()> {
         put_u64(header, fields.columns.len() as u64);
-        let mut values = Vec::new();
-        for column in &fields.columns {
+        for (at, column) in fields.columns.iter().enumerate() {
             header.push(column.origin as u8);
             put_str(header, &column.name);
-            values.clear();
-            column.values(&mut values);
+            let mut texts = Vec::new();
+            column.values(&mut texts);
+            let rows = fields.rows_of(at as u32);
+            let rows = rows.as_deref();
+            let values = Values { texts: &texts, rows, times: &self.times, fields: &[] };
             self.encoder.encode(&values, &mut self.frames, &mut self.terms, header)?;
         }
         put_u64(header, fields.shapes.len() as u64);
@@ -306,8 +332,11 @@ struct Plan {
 
 impl Plan {
     fn of(miner: &Miner, group: u32) -> Self {
-        let slots: Vec<usize> =
-            miner.slots(group).enumerate().filter_map(|(at, is_slot)| is_slot.then_some(at)).collect();
+        let slots: Vec<usize> = miner
+            .slots(group)
+            .enumerate()
+            .filter_map(|(at, is_slot)| is_slot.then_some(at))
+            .collect();
         let hash = slots
             .iter()
             .fold(1u64, |hash, at| (hash ^ *at as u64).wrapping_mul(0x5851_f42d_4c95_7f2d));
@@ -337,6 +366,18 @@ fn cut_values<'a, 't>(
 }
 
 impl Templates {
+    /// The number of a template of another part.
+    pub(crate) fn adopt(&mut self, template: &Template) -> u32 {
+        let id = *self.adopted.entry(template.pieces.clone()).or_insert_with(|| {
+            self.list.push(Template { pieces: template.pieces.clone(), first: i64::MAX, rows: 0 });
+            self.list.len() as u32 - 1
+        });
+        let known = &mut self.list[id as usize];
+        known.rows += template.rows;
+        known.first = known.first.min(template.first);
+        id
+    }
+
     /// The template of the lines of a key; makes one if it is worth it, else the one of all lines.
     fn find<'t>(
         &mut self,

@@ -6,6 +6,7 @@
 mod digits;
 mod encode;
 mod hex;
+mod time;
 
 use disk::codec::{CodecError, Reader, put_bytes, put_u64};
 use memchr::memmem;
@@ -14,8 +15,9 @@ use super::bits::Bits;
 use super::frames::Place;
 use super::index::ByteSet;
 use digits::Skeleton;
-pub(crate) use encode::{Encoder, Indexing, decode_numbers, put_numbers};
+pub(crate) use encode::{Encoder, Indexing, Values, decode_numbers, put_numbers};
 use hex::HexShape;
+use time::TimeShape;
 
 /// Where in a value a text is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +62,10 @@ enum Kind {
     Digits(Skeleton),
     Hex(HexShape),
     Text,
+    /// Times near those of the rows.
+    Time(TimeShape),
+    /// The rows have the same values in this field.
+    Same(u32),
 }
 
 /// Ids of so many digits are in the filter of their block.
@@ -73,10 +79,14 @@ impl Entry {
             Kind::Digits(_) => 2,
             Kind::Hex(_) => 3,
             Kind::Text => 4u8,
+            Kind::Time(_) => 5,
+            Kind::Same(_) => 6,
         };
         out.push(kind | u8::from(self.is_indexed) << 7 | u8::from(self.is_filtered) << 6);
         match &self.kind {
             Kind::One(value) => return put_bytes(out, value),
+            Kind::Same(field) => return put_u64(out, (*field).into()),
+            Kind::Time(shape) => shape.put(out),
             Kind::Digits(skeleton) => skeleton.put(out),
             Kind::Hex(shape) => shape.put(out),
             Kind::Few | Kind::Text => {}
@@ -106,6 +116,13 @@ impl Entry {
             2 => Kind::Digits(Skeleton::read(reader)?),
             3 => Kind::Hex(HexShape::read(reader)?),
             4 => Kind::Text,
+            5 => Kind::Time(TimeShape::read(reader)?),
+            6 => {
+                let kind = Kind::Same(reader.u32()?);
+                let place = Place::default();
+                let (length_min, length_max) = (0, usize::MAX);
+                return Ok(Entry { kind, length_min, length_max, is_indexed, is_filtered, place });
+            }
             _ => {
                 return Err(CodecError { offset: reader.offset(), expected: "a kind of column" });
             }
@@ -121,7 +138,8 @@ impl Entry {
         let mut bytes = ByteSet::default();
         match &self.kind {
             Kind::One(value) => bytes.insert_all(value),
-            Kind::Few | Kind::Text => return ByteSet::ALL,
+            Kind::Time(shape) => bytes.insert_all(&shape.bytes()),
+            Kind::Few | Kind::Text | Kind::Same(_) => return ByteSet::ALL,
             Kind::Digits(skeleton) => skeleton.add_bytes(&mut bytes),
             Kind::Hex(shape) => shape.add_bytes(&mut bytes),
         }
@@ -130,7 +148,20 @@ impl Entry {
 
     /// Where its bytes lie; nowhere if the entry tells everything.
     pub(crate) fn place(&self) -> Option<Place> {
-        (!matches!(self.kind, Kind::One(_))).then_some(self.place)
+        (!matches!(self.kind, Kind::One(_) | Kind::Same(_))).then_some(self.place)
+    }
+
+    /// Whether the times of the rows are needed to read it.
+    pub(crate) fn needs_times(&self) -> bool {
+        matches!(self.kind, Kind::Time(_))
+    }
+
+    /// The field that has the same values, if one has.
+    pub(crate) fn same_as(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Same(field) => Some(field as usize),
+            _ => None,
+        }
     }
 
     /// Whether a value can have the text there. `indexed` tells whether the block has all trigrams
@@ -154,14 +185,21 @@ impl Entry {
         }
         match &self.kind {
             Kind::One(value) => spot.holds(value, text),
-            Kind::Few | Kind::Text => true,
+            Kind::Few | Kind::Text | Kind::Same(_) => true,
+            Kind::Time(shape) => text.iter().all(|byte| shape.bytes().contains(byte)),
             Kind::Digits(skeleton) => skeleton.may_contain(text),
             Kind::Hex(shape) => shape.may_contain(text),
         }
     }
 
-    /// Reads the column of `rows` values from the bytes at its place.
-    pub(crate) fn decode(&self, bytes: &[u8], rows: usize) -> Result<Column, CodecError> {
+    /// Reads the column of `rows` values from the bytes at its place. `time` tells the time of
+    /// each.
+    pub(crate) fn decode(
+        &self,
+        bytes: &[u8],
+        rows: usize,
+        time: &dyn Fn(usize) -> i64,
+    ) -> Result<Column, CodecError> {
         let mut reader = Reader::new(bytes);
         let wrong = |expected| CodecError { offset: 0, expected };
         Ok(match &self.kind {
@@ -181,6 +219,12 @@ impl Entry {
             Kind::Digits(skeleton) => {
                 Column::Digits(skeleton.clone(), decode_numbers(bytes, rows)?)
             }
+            Kind::Time(shape) => {
+                let distances = decode_numbers(bytes, rows)?.into_iter().enumerate();
+                let values = distances.map(|(at, distance)| shape.value(distance, time(at)));
+                Column::Time(*shape, values.collect())
+            }
+            Kind::Same(_) => return Err(wrong("a column of its own")),
             Kind::Hex(shape) => {
                 if Some(bytes.len()) != shape.width().checked_mul(rows) {
                     return Err(wrong("packed ids of a column"));
@@ -266,6 +310,9 @@ impl Texts {
     }
 }
 
+/// Different values, and which of them each row has; all have the first if nothing is told.
+pub(crate) type Codes<'a> = (Vec<&'a [u8]>, Option<&'a [u8]>);
+
 /// A column in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Column {
@@ -274,6 +321,7 @@ pub(crate) enum Column {
     Digits(Skeleton, Vec<u64>),
     Hex(HexShape, Vec<u8>),
     Text(Texts),
+    Time(TimeShape, Vec<i64>),
 }
 
 impl Column {
@@ -285,6 +333,7 @@ impl Column {
             Column::Digits(_, numbers) => numbers.len(),
             Column::Hex(shape, packed) => packed.len() / shape.width().max(1),
             Column::Text(texts) => texts.len(),
+            Column::Time(_, times) => times.len(),
         }
     }
 
@@ -308,6 +357,11 @@ impl Column {
                 }
             }
             Column::Text(texts) => out.extend_from_slice(texts.get(at)),
+            Column::Time(shape, times) => {
+                if let Some(time) = times.get(at) {
+                    shape.append(*time, out);
+                }
+            }
         }
     }
 
@@ -333,7 +387,8 @@ impl Column {
             Column::Digits(skeleton, numbers) => {
                 if spot == Spot::Whole {
                     let wanted = skeleton.number(text);
-                    return self.filter_by(|at| numbers.get(at).copied() == wanted);
+                    return self
+                        .filter_by(|at| wanted.is_some() && numbers.get(at).copied() == wanted);
                 }
                 if !skeleton.may_contain(text) {
                     return Bits::none(numbers.len());
@@ -353,9 +408,22 @@ impl Column {
                     return self
                         .filter_by(|at| packed.get(at * width..(at + 1) * width) == Some(&wanted));
                 }
+                if spot == Spot::Inside
+                    && let Some(found) = shape.find_digits(packed, text)
+                {
+                    return found;
+                }
                 self.texts().find(spot, text)
             }
             Column::Text(texts) => texts.find(spot, text),
+            Column::Time(shape, times) => {
+                if spot == Spot::Whole {
+                    let wanted = shape.parse(text);
+                    return self
+                        .filter_by(|at| wanted.is_some() && times.get(at).copied() == wanted);
+                }
+                self.texts().find(spot, text)
+            }
         }
     }
 
@@ -400,7 +468,7 @@ impl Column {
                 }
                 found
             }
-            Column::Digits(..) | Column::Hex(..) => {
+            Column::Digits(..) | Column::Hex(..) | Column::Time(..) => {
                 let mut found = Bits::none(self.len());
                 let mut value = Vec::new();
                 for at in 0..self.len() {
@@ -415,8 +483,39 @@ impl Column {
         }
     }
 
+    /// A column of the values at some places.
+    pub(crate) fn gather(&self, places: impl ExactSizeIterator<Item = usize>) -> Column {
+        match self {
+            Column::One(value, _) => Column::One(value.clone(), places.len()),
+            Column::Few(values, codes) => {
+                let code = |at: usize| codes.get(at).copied().unwrap_or_default();
+                Column::Few(values.clone(), places.map(code).collect())
+            }
+            Column::Hex(shape, packed) => {
+                let width = shape.width();
+                let mut own = Vec::with_capacity(places.len() * width);
+                for at in places {
+                    own.extend_from_slice(packed.get(at * width..(at + 1) * width).unwrap_or(&[]));
+                }
+                Column::Hex(shape.clone(), own)
+            }
+            Column::Digits(skeleton, numbers) => {
+                let number = |at: usize| numbers.get(at).copied().unwrap_or_default();
+                Column::Digits(skeleton.clone(), places.map(number).collect())
+            }
+            Column::Text(_) | Column::Time(..) => {
+                let mut texts = Texts::default();
+                for at in places {
+                    self.append(at, &mut texts.bytes);
+                    texts.ends.push(texts.bytes.len() as u32);
+                }
+                Column::Text(texts)
+            }
+        }
+    }
+
     /// The values told apart by small numbers, if few are: each value, and the number of each row.
-    pub(crate) fn codes(&self) -> Option<(Vec<&[u8]>, Option<&[u8]>)> {
+    pub(crate) fn codes(&self) -> Option<Codes<'_>> {
         match self {
             Column::One(value, _) => Some((vec![value], None)),
             Column::Few(values, codes) => Some((values.iter().collect(), Some(codes))),

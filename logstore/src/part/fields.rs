@@ -6,6 +6,9 @@
 
 use model::log::{Field, Origin};
 
+/// Fewer rows do not tell that a field varies.
+const VARIED_ROWS_MIN: u64 = 16;
+
 /// A column of a field that a row can have: the `occurrence`-th of its name and origin.
 #[derive(Debug)]
 pub(crate) struct FieldColumn {
@@ -31,6 +34,12 @@ impl FieldColumn {
         }
         self.bytes.extend_from_slice(value.as_bytes());
         self.runs.push((self.bytes.len() as u32, 1));
+    }
+
+    /// Whether most rows have a value that the row before does not have.
+    fn is_varied(&self) -> bool {
+        let rows: u64 = self.runs.iter().map(|(_, rows)| u64::from(*rows)).sum();
+        self.runs.len() as u64 * 2 > rows && rows >= VARIED_ROWS_MIN
     }
 
     /// The value of each row that has the field, in order.
@@ -70,8 +79,9 @@ impl Fields {
                     is_like_last = false;
                     let taken = |column: &&u32| is_of(&self.columns[**column as usize], field);
                     let occurrence = self.current.iter().filter(taken).count() as u32;
-                    let is_it =
-                        |column: &FieldColumn| column.occurrence == occurrence && is_of(column, field);
+                    let is_it = |column: &FieldColumn| {
+                        column.occurrence == occurrence && is_of(column, field)
+                    };
                     match self.columns.iter().position(is_it) {
                         Some(column) => column as u32,
                         None => {
@@ -103,6 +113,40 @@ impl Fields {
             },
         };
         self.of_rows.push(shape);
+    }
+
+    /// The rows that have a column, if not all do.
+    pub(crate) fn rows_of(&self, column: u32) -> Option<Vec<u32>> {
+        let having: Vec<bool> = self.shapes.iter().map(|shape| shape.contains(&column)).collect();
+        if having.iter().all(|has| *has) {
+            return None;
+        }
+        let has = |shape: &u32| having.get(*shape as usize).copied().unwrap_or(false);
+        let rows = self.of_rows.iter().enumerate().filter(|(_, shape)| has(shape));
+        Some(rows.map(|(row, _)| row as u32).collect())
+    }
+
+    /// The columns whose values differ from row to row, with the value of each row of the block.
+    pub(crate) fn varied(&self) -> Vec<(u32, Vec<Option<&[u8]>>)> {
+        let numbered = self.columns.iter().enumerate();
+        let varied = numbered.filter(|(_, column)| column.is_varied());
+        let with_values = varied.map(|(at, column)| {
+            let mut values = Vec::new();
+            column.values(&mut values);
+            match self.rows_of(at as u32) {
+                None => (at as u32, values.into_iter().map(Some).collect()),
+                Some(rows) => {
+                    let mut of_rows = vec![None; self.of_rows.len()];
+                    for (row, value) in rows.iter().zip(values) {
+                        if let Some(place) = of_rows.get_mut(*row as usize) {
+                            *place = Some(value);
+                        }
+                    }
+                    (at as u32, of_rows)
+                }
+            }
+        });
+        with_values.collect()
     }
 
     /// Bytes of all values.

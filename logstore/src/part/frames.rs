@@ -1,7 +1,10 @@
-//! The bytes of a block: frames of about [`FRAME_BYTES`], each packed by zstd or kept as it is, that
-//! columns share, so that small columns cost little.
+//! The bytes of a block: frames of about [`FRAME_BYTES`], each packed by zstd or kept as it is,
+//! that columns share, so that small columns cost little.
+
+use std::cell::RefCell;
 
 use disk::codec::{CodecError, Reader, put_u64};
+use zstd::bulk::Decompressor;
 
 /// How much is gathered in one frame.
 const FRAME_BYTES: usize = 64 << 10;
@@ -59,15 +62,32 @@ impl Frame {
 
     /// The bytes of the frame, of those that are stored.
     pub(crate) fn unpack(&self, stored: Vec<u8>) -> std::io::Result<Vec<u8>> {
-        if !self.is_packed {
-            return Ok(stored);
-        }
-        let bytes = zstd::bulk::decompress(&stored, self.length)?;
-        if bytes.len() != self.length {
-            return Err(std::io::Error::other("a frame of another length"));
+        if self.is_packed { unpack(&stored, self.length) } else { Ok(stored) }
+    }
+
+    pub(crate) fn is_packed(&self) -> bool {
+        self.is_packed
+    }
+}
+
+thread_local! {
+    /// Making one takes longer than unpacking a frame.
+    static UNPACKER: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Unpacks bytes to exactly `length`.
+pub(crate) fn unpack(packed: &[u8], length: usize) -> std::io::Result<Vec<u8>> {
+    UNPACKER.with_borrow_mut(|unpacker| {
+        let unpacker = match unpacker {
+            Some(unpacker) => unpacker,
+            None => unpacker.insert(Decompressor::new()?),
+        };
+        let bytes = unpacker.decompress(packed, length)?;
+        if bytes.len() != length {
+            return Err(std::io::Error::other("packed bytes of another length"));
         }
         Ok(bytes)
-    }
+    })
 }
 
 /// Whether bytes become smaller by packing.

@@ -3,8 +3,6 @@
 
 use disk::codec::{CodecError, Reader, put_bytes, put_i64, put_str, put_u64};
 use model::labels::Labels;
-use model::read::RangeNs;
-use model::TimestampNs;
 
 type ReadResult<T> = Result<T, CodecError>;
 
@@ -33,8 +31,8 @@ impl Template {
         self.pieces.iter().map(Vec::len).sum()
     }
 
-    /// In LogQL's pattern syntax. What stays and looks like a name of that syntax becomes `<_>`, which
-    /// matches it too.
+    /// In LogQL's pattern syntax. What stays and looks like a name of that syntax becomes `<_>`,
+    /// which matches it too.
     pub(crate) fn pattern(&self) -> String {
         let mut text = String::new();
         for (i, piece) in self.pieces.iter().enumerate() {
@@ -146,12 +144,6 @@ pub(crate) struct BlockEntry {
 }
 
 impl BlockEntry {
-    /// Times of the rows.
-    pub(crate) fn range(&self) -> RangeNs {
-        let end = TimestampNs(self.last.saturating_add(1));
-        RangeNs { start: TimestampNs(self.first), end }
-    }
-
     fn put(&self, out: &mut Vec<u8>) {
         self.body.put(out);
         self.header.put(out);

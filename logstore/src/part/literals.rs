@@ -62,6 +62,12 @@ mod tests {
             let text = |text: Vec<u8>| String::from_utf8(text).unwrap();
             texts.into_iter().map(text).collect::<Vec<_>>()
         });
-        assert_eq!(found.as_deref(), expected.map(|e| e.to_vec()).map(|e| e.into_iter().map(String::from).collect::<Vec<_>>()).as_deref());
+        assert_eq!(
+            found.as_deref(),
+            expected
+                .map(|e| e.to_vec())
+                .map(|e| e.into_iter().map(String::from).collect::<Vec<_>>())
+                .as_deref()
+        );
     }
 }

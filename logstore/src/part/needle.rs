@@ -1,8 +1,9 @@
 //! Where in a line a text can be, seen from the template of the line.
 //!
-//! A text that is in what stays is in every line of the template. Else it lies inside of one slot, or
-//! begins in a slot or in what stays and runs over slots. Each such *way* says what the values of
-//! slots must be like, so that lines need not be put together to know whether the text is in them.
+//! A text that is in what stays is in every line of the template. Else it lies inside of one slot,
+//! or begins in a slot or in what stays and runs over slots. Each such *way* says what the values
+//! of slots must be like, so that lines need not be put together to know whether the text is in
+//! them.
 
 use std::ops::Range;
 
@@ -42,10 +43,9 @@ pub(crate) fn judge(template: &Template, finder: &Finder<'_>) -> Verdict {
         return Verdict::All;
     }
     let mut search = Search { text, pieces, ways: Vec::new(), way: Vec::new() };
-    for slot in 0..template.slots() {
+    for (slot, piece) in pieces.iter().enumerate().take(template.slots()) {
         search.ways.push(vec![Demand { slot, spot: Spot::Inside, part: 0..text.len() }]);
         // It begins in what stays before the slot.
-        let piece = &pieces[slot];
         for length in 1..=piece.len().min(text.len().saturating_sub(1)) {
             if text.starts_with(&piece[piece.len() - length..]) {
                 search.go_on(length, slot);
@@ -120,7 +120,8 @@ mod tests {
 
     fn is_in(verdict: &Verdict, text: &str, values: &[String]) -> Option<bool> {
         let holds = |demand: &Demand| {
-            let (value, part) = (values[demand.slot].as_bytes(), &text.as_bytes()[demand.part.clone()]);
+            let (value, part) =
+                (values[demand.slot].as_bytes(), &text.as_bytes()[demand.part.clone()]);
             match demand.spot {
                 Spot::Inside => memchr::memmem::find(value, part).is_some(),
                 Spot::Start => value.starts_with(part),

@@ -4,7 +4,7 @@
 //! found for all its rows at once, and lines are put together row by row.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -18,6 +18,13 @@ use super::select::Filter;
 use crate::cursor::{RowCursor, RowKey, ScanPlan};
 use crate::error::{Error, Result};
 
+/// So many open blocks keep the columns of their lines in memory; where more overlap in time, those
+/// that were used first read them again.
+const LOADED_MAX: usize = if cfg!(test) { 3 } else { 96 };
+
+/// A query is charged once it has read so many bytes of lines.
+const CHARGE_BYTES: u64 = 64 << 10;
+
 /// Rows of blocks that are open, and blocks that are not.
 pub(crate) struct Rows<'a> {
     filter: Filter,
@@ -30,6 +37,10 @@ pub(crate) struct Rows<'a> {
     /// Open blocks by their next rows, in the order of the scan.
     heap: BinaryHeap<(Place, Reverse<usize>)>,
     open: Vec<Option<Open>>,
+    /// Open blocks with columns of lines, the one that was read first in front.
+    loaded: VecDeque<usize>,
+    /// Bytes of lines that the query was not yet charged for.
+    uncharged: u64,
     line: Vec<u8>,
     values: Vec<u8>,
     ends: Vec<usize>,
@@ -85,18 +96,25 @@ impl Place {
 
 struct Open {
     block: Block,
+    /// Whether columns of its lines were read.
+    is_loaded: bool,
     /// Rows that are wanted, the next one last.
     rows: Vec<(RowKey, u32)>,
 }
 
 impl<'a> Rows<'a> {
-    pub(crate) fn new(part: &Arc<Part>, plan: &ScanPlan, context: &'a QueryContext) -> Result<Self> {
+    pub(crate) fn new(
+        part: &Arc<Part>,
+        plan: &ScanPlan,
+        context: &'a QueryContext,
+    ) -> Result<Self> {
         let request = &plan.request;
         let filter =
             Filter::new(part, &request.matchers, request.range, &request.lines, &request.fields);
-        let concerned = plan.hidden.iter().filter(|hidden| {
-            hidden.concerns(part.meta().range, part.meta().arrivals.start)
-        });
+        let concerned = plan
+            .hidden
+            .iter()
+            .filter(|hidden| hidden.concerns(part.meta().range, part.meta().arrivals.start));
         let hidden = concerned.map(|hidden| Filter::of_hidden(part, hidden)).collect();
         let mut waiting = Vec::new();
         for (at, entry) in part.index().blocks.iter().enumerate() {
@@ -106,7 +124,10 @@ impl<'a> Rows<'a> {
                         let last = entry.last.min(request.range.end.0);
                         RowKey { at: TimestampNs(last), arrival: u64::MAX }
                     }
-                    _ => RowKey { at: TimestampNs(entry.first.max(request.range.start.0)), arrival: 0 },
+                    _ => RowKey {
+                        at: TimestampNs(entry.first.max(request.range.start.0)),
+                        arrival: 0,
+                    },
                 };
                 waiting.push((key, at));
             }
@@ -125,6 +146,8 @@ impl<'a> Rows<'a> {
             waiting,
             heap: BinaryHeap::new(),
             open: Vec::new(),
+            loaded: VecDeque::new(),
+            uncharged: 0,
             line: Vec::new(),
             values: Vec::new(),
             ends: Vec::new(),
@@ -147,10 +170,27 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    /// Keeps the number of blocks with columns of lines small, of which `slot` is one from here on.
+    fn note_loaded(&mut self, slot: usize) -> Result<()> {
+        match self.open.get_mut(slot) {
+            Some(Some(open)) if !open.is_loaded => open.is_loaded = true,
+            _ => return Ok(()),
+        }
+        self.loaded.push_back(slot);
+        if self.loaded.len() > LOADED_MAX
+            && let Some(oldest) = self.loaded.pop_front()
+            && let Some(Some(open)) = self.open.get_mut(oldest)
+        {
+            open.block = Block::open(self.filter.part(), open.block.at())?;
+            open.is_loaded = false;
+        }
+        Ok(())
+    }
+
     fn open_block(&mut self, at: usize) -> Result<()> {
         let block = Block::open(self.filter.part(), at)?;
         let entry = block.entry();
-        self.context.charge(entry.rows as u64, entry.line_bytes)?;
+        self.context.charge(entry.rows as u64, 0)?;
         let mut selected = self.filter.select(at, &block)?;
         for hidden in &self.hidden {
             if !selected.is_empty() && hidden.may_pass(at)? {
@@ -172,7 +212,7 @@ impl<'a> Rows<'a> {
         if let Some((key, _)) = rows.last() {
             let slot = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
             self.heap.push((Place::new(self.order, *key), Reverse(slot)));
-            let open = Some(Open { block, rows });
+            let open = Some(Open { block, is_loaded: false, rows });
             match self.open.get_mut(slot) {
                 Some(free) => *free = open,
                 None => self.open.push(open),
@@ -192,10 +232,11 @@ impl RowCursor for Rows<'_> {
         &mut self,
         visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        let Some((_, Reverse(slot))) = self.heap.peek() else {
+        let Some((_, Reverse(slot))) = self.heap.peek().copied() else {
             return Ok(ControlFlow::Continue(()));
         };
-        let Some(Some(open)) = self.open.get(*slot) else { return Ok(ControlFlow::Continue(())) };
+        self.note_loaded(slot)?;
+        let Some(Some(open)) = self.open.get(slot) else { return Ok(ControlFlow::Continue(())) };
         let Some((key, row)) = open.rows.last().copied() else {
             return Ok(ControlFlow::Continue(()));
         };
@@ -206,6 +247,10 @@ impl RowCursor for Rows<'_> {
         self.ends.clear();
         if self.columns.line {
             block.append_line(row, &mut self.line)?;
+            self.uncharged += self.line.len() as u64;
+            if self.uncharged >= CHARGE_BYTES {
+                self.context.charge(0, std::mem::take(&mut self.uncharged))?;
+            }
         }
         let shape = match self.columns.metadata {
             true => block.append_values(row, &mut self.values, &mut self.ends)?,
@@ -229,7 +274,10 @@ impl RowCursor for Rows<'_> {
         open.rows.pop();
         match open.rows.last() {
             Some((key, _)) => self.heap.push((Place::new(self.order, *key), Reverse(slot))),
-            None => *place = None,
+            None => {
+                *place = None;
+                self.loaded.retain(|loaded| *loaded != slot);
+            }
         }
     }
 }

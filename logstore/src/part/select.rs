@@ -88,11 +88,6 @@ impl Filter {
         &self.part
     }
 
-    /// Whether nothing but streams and times is asked for.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.lines.is_empty() && self.fields.is_empty() && self.before_arrival == u64::MAX
-    }
-
     pub(crate) fn wants_stream(&self, stream: u32) -> bool {
         self.streams.get(stream as usize).copied().unwrap_or(false)
     }
@@ -149,9 +144,7 @@ impl Filter {
         static UNKNOWN: Verdict = Verdict::Unknown;
         let templates = &self.part.index().templates;
         match (literal.verdicts.get(id as usize), templates.get(id as usize)) {
-            (Some(cell), Some(template)) => {
-                cell.get_or_init(|| judge(template, &literal.finder))
-            }
+            (Some(cell), Some(template)) => cell.get_or_init(|| judge(template, &literal.finder)),
             _ => &UNKNOWN,
         }
     }
@@ -342,14 +335,16 @@ impl Filter {
         block: &Block,
         among: &Bits,
     ) -> Result<Bits> {
-        let mut found = Bits::none(block.entry().rows);
         let templates = &block.entry().templates;
+        let whole: Vec<bool> =
+            templates.iter().map(|(id, _)| *self.verdict(literal, *id) == Verdict::All).collect();
+        let mut found = match whole.contains(&true) {
+            true => block.templates()?.rows_of(&whole),
+            false => Bits::none(block.entry().rows),
+        };
         for (local, (id, _)) in templates.iter().enumerate() {
             match self.verdict(literal, *id) {
-                Verdict::All => {
-                    let rows = block.templates()?.rows(local);
-                    rows.iter().for_each(|row| found.insert(*row as usize));
-                }
+                Verdict::All => {}
                 Verdict::Ways(ways) => {
                     for way in ways {
                         if let Some(ranks) = self.ranks(literal, way, at, block, local)? {

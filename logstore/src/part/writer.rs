@@ -1,20 +1,19 @@
 //! Writes a part: blocks as rows come, then what is kept beside them.
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use disk::PagedWriter;
 use disk::files::Files;
+use model::TimestampNs;
 use model::labels::Labels;
 use model::log::{LEVEL, field_of};
 use model::read::RangeNs;
-use model::TimestampNs;
 
-use super::build::{Builder, Templates};
-use super::cells::{Cell, CellWriter, cell_of};
+use super::build::{Builder, ROWS_MAX, Templates};
+use super::cells::{Cell, CellWriter, cell_of, decode_cells};
 use super::index::{BlockEntry, Index, Section, StreamStats};
-use super::{FILE, MAGIC, PartMeta, PartRow, VERSION, words};
+use super::{FILE, MAGIC, Part, PartMeta, PartRow, VERSION, words};
 use crate::error::{Error, Result};
 
 /// Writes a part.
@@ -31,33 +30,39 @@ pub(crate) struct PartWriter {
     last_level: (String, u32),
     /// Trigrams by block.
     grams: Vec<Vec<u32>>,
-    line_bytes: u64,
-    rows: u64,
-    arrivals: Range<u64>,
 }
 
 impl PartWriter {
     /// Makes the folder `dir` and writes a part of rows of `streams` into it.
     pub(crate) fn create(files: Arc<dyn Files>, dir: &Path, streams: &[Labels]) -> Result<Self> {
+        PartWriter::with_blocks(files, dir, streams, ROWS_MAX)
+    }
+
+    /// As [`PartWriter::create`], with blocks of at most so many rows.
+    pub(super) fn with_blocks(
+        files: Arc<dyn Files>,
+        dir: &Path,
+        streams: &[Labels],
+        block_rows: usize,
+    ) -> Result<Self> {
         disk::files::create_folders(dir).map_err(Error::io("create", dir))?;
         let file = PagedWriter::create(&*files, &dir.join(FILE))?;
         let mut cells = CellWriter::default();
-        let stream_levels =
-            streams.iter().map(|labels| labels.get(LEVEL).map(|level| cells.level(level))).collect();
+        let stream_levels = streams
+            .iter()
+            .map(|labels| labels.get(LEVEL).map(|level| cells.level(level)))
+            .collect();
         let last_level = (String::new(), cells.level(""));
         Ok(PartWriter {
             file,
             dir: dir.to_owned(),
             index: Index { streams: streams.to_vec(), ..Index::default() },
             templates: Templates::default(),
-            builder: Builder::new().map_err(Error::io("write", dir))?,
+            builder: Builder::new(block_rows).map_err(Error::io("write", dir))?,
             cells,
             stream_levels,
             last_level,
             grams: Vec::new(),
-            line_bytes: 0,
-            rows: 0,
-            arrivals: u64::MAX..0,
         })
     }
 
@@ -79,19 +84,11 @@ impl PartWriter {
         let (at, bytes) = (row.at.0, row.line.len() as u64);
         self.cells.add(Cell { stream: row.stream, cell: cell_of(at), level, records: 1, bytes });
         self.count(StreamStats { stream: row.stream, first: at, last: at, rows: 1, bytes });
-        self.count_rows(1, bytes, row.arrival, row.arrival);
         self.builder.push(row, &mut self.templates);
         if self.builder.is_full() {
             self.end_block()?;
         }
         Ok(())
-    }
-
-    fn count_rows(&mut self, rows: u64, bytes: u64, first_arrival: u64, last_arrival: u64) {
-        self.rows += rows;
-        self.line_bytes += bytes;
-        self.arrivals.start = self.arrivals.start.min(first_arrival);
-        self.arrivals.end = self.arrivals.end.max(last_arrival.saturating_add(1));
     }
 
     fn count(&mut self, stats: StreamStats) {
@@ -141,12 +138,45 @@ impl PartWriter {
         Ok(Section { offset, stored: stored.len() as u64, length: bytes.len() as u64 })
     }
 
+    /// Copies the blocks of a part byte for byte; `streams` tells the number of each of its streams
+    /// in this part.
+    pub(crate) fn copy(&mut self, part: &Part, streams: &[u32]) -> Result<()> {
+        let index = part.index();
+        let templates: Vec<u32> =
+            index.templates.iter().map(|template| self.templates.adopt(template)).collect();
+        let grams = part.grams_of_blocks()?;
+        let known = |map: &[u32], id: u32| map.get(id as usize).copied().unwrap_or(0);
+        for (entry, grams) in index.blocks.iter().zip(grams) {
+            let mut entry = entry.clone();
+            let start = entry.body.offset;
+            let end = entry.filter.offset + entry.filter.stored;
+            let bytes = part.read(start, end.saturating_sub(start) as usize)?;
+            for section in [&mut entry.body, &mut entry.header, &mut entry.filter] {
+                section.offset = section.offset.wrapping_sub(start);
+            }
+            entry.streams.iter_mut().for_each(|(id, _)| *id = known(streams, *id));
+            entry.templates.iter_mut().for_each(|(id, _)| *id = known(&templates, *id));
+            self.write_block(&bytes, entry)?;
+            self.grams.push(grams);
+        }
+        for stats in &index.stats {
+            self.count(StreamStats { stream: known(streams, stats.stream), ..*stats });
+        }
+        let levels: Vec<u32> = index.levels.iter().map(|level| self.cells.level(level)).collect();
+        for cell in decode_cells(&part.section(&index.counts)?)? {
+            let (stream, level) = (known(streams, cell.stream), known(&levels, cell.level));
+            self.cells.add(Cell { stream, level, ..cell });
+        }
+        Ok(())
+    }
+
     /// Everything is durable on return.
     pub(crate) fn finish(mut self) -> Result<PartMeta> {
         self.end_block()?;
         let cells = self.cells.encode();
         self.index.counts = self.write_section(&cells)?;
-        let words = words::build(&self.grams)?;
+        let words = words::build(&self.grams)
+            .map_err(|error| Error::io("write", &self.dir)(std::io::Error::other(error)))?;
         let offset = self.file.position();
         self.file.write(&words)?;
         let length = words.len() as u64;

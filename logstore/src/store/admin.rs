@@ -12,7 +12,7 @@ impl LogAdmin for LogStore {
 
     fn figures(&self) -> Vec<(String, u64)> {
         let stats = self.stats();
-        [
+        let mut figures: Vec<(String, u64)> = [
             ("streams", stats.streams),
             ("records", stats.records),
             ("head_records", stats.head_records),
@@ -37,7 +37,9 @@ impl LogAdmin for LogStore {
             ("refused_batches", stats.refused_batches),
         ]
         .map(|(name, value)| (name.to_owned(), value))
-        .into()
+        .into();
+        figures.extend(self.section_bytes());
+        figures
     }
 
     fn delete(&self, selection: &LogSelection, query: &str) -> Result<u64> {

@@ -151,8 +151,10 @@ impl LogStore {
             return Ok(false);
         }
         let LogSelection { matchers, lines, fields, range } = &hidden.selection;
-        let both =
-            RangeNs { start: range.start.max(meta.range.start), end: range.end.min(meta.range.end) };
+        let both = RangeNs {
+            start: range.start.max(meta.range.start),
+            end: range.end.min(meta.range.end),
+        };
         let request = LogCountRequest {
             matchers: matchers.clone(),
             lines: lines.clone(),

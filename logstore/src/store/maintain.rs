@@ -1,5 +1,5 @@
-//! What the store does by itself beside sealing: drops what is too old, takes deleted records out of
-//! files, and merges small parts.
+//! What the store does by itself beside sealing: drops what is too old, takes deleted records out
+//! of files, and merges small parts.
 
 use std::sync::Arc;
 
@@ -50,8 +50,8 @@ struct MergePlan {
     parts: Vec<Arc<OpenPart>>,
 }
 
-/// What is merged next: the smallest class that is full, else the small parts of a day that is quiet
-/// (or of any, if `quiet_ms` is 0).
+/// What is merged next: the smallest class that is full, else the small parts of a day that is
+/// quiet (or of any, if `quiet_ms` is 0).
 fn plan_merge(view: &View, now: i64, quiet_ms: i64) -> Option<MergePlan> {
     let mut days: FxHashMap<Option<i64>, Vec<&Arc<OpenPart>>> = FxHashMap::default();
     for open in &view.parts {
@@ -76,7 +76,7 @@ fn plan_merge(view: &View, now: i64, quiet_ms: i64) -> Option<MergePlan> {
         let is_young = |open: &&Arc<OpenPart>| now.saturating_sub(open.entry.made_at) < quiet_ms;
         let small = parts.iter().copied().filter(|open| class_of(open) < LARGE_CLASS);
         let small: Vec<_> = small.collect();
-        if small.len() > 1 && !small.iter().any(|open| is_young(open)) {
+        if small.len() > 1 && !small.iter().any(is_young) {
             return Some(plan(*day, small));
         }
     }
@@ -148,7 +148,8 @@ impl LogStore {
         };
         hidden.extend(self.retention.hidden(self.clock.now_ms()));
         hidden.retain(|hidden| {
-            let concerns = |open: &Arc<OpenPart>| !open.hidden(std::slice::from_ref(hidden)).is_empty();
+            let concerns =
+                |open: &Arc<OpenPart>| !open.hidden(std::slice::from_ref(hidden)).is_empty();
             parts.iter().any(concerns)
         });
         let folder = self.dir.join(part_folder(number));

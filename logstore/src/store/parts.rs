@@ -65,9 +65,9 @@ impl LogStore {
         Ok(())
     }
 
-    /// Puts parts in the place of others, in the manifest and then in what readers see, together with
-    /// what else changes in both. Durable on return; after an error nothing has changed, and the
-    /// files of the new parts are gone.
+    /// Puts parts in the place of others, in the manifest and then in what readers see, together
+    /// with what else changes in both. Durable on return; after an error nothing has changed, and
+    /// the files of the new parts are gone.
     pub(super) fn replace_parts(
         &self,
         gone: &[u64],
@@ -82,8 +82,7 @@ impl LogStore {
         change_manifest(&mut next);
         if let Err(error) = self.write_manifest(&mut manifest, next) {
             // What the manifest does not name does not count; it may name them by now.
-            let unnamed =
-                |open: &&Arc<OpenPart>| !manifest::may_name(&self.dir, open.entry.number);
+            let unnamed = |open: &&Arc<OpenPart>| !manifest::may_name(&self.dir, open.entry.number);
             new.iter().filter(unnamed).for_each(|open| open.remove());
             return Err(error);
         }

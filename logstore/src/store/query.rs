@@ -71,9 +71,7 @@ impl LogSource for LogStore {
         context.check()?;
         let seen = self.see(&request.matchers, request.range);
         let frozen = seen.frozen(&request.matchers, request.range);
-        let plan_of = |hidden: Vec<Hidden>| {
-            Arc::new(ScanPlan { request: request.clone(), hidden })
-        };
+        let plan_of = |hidden: Vec<Hidden>| Arc::new(ScanPlan { request: request.clone(), hidden });
         let plain = plan_of(Vec::new());
         let head_plan = plan_of(seen.hidden.clone());
         let parts: Vec<&Arc<OpenPart>> = seen.parts(request.range).collect();
@@ -113,9 +111,7 @@ impl LogSource for LogStore {
         let seen = self.see(&request.matchers, range);
         let frozen = seen.frozen(&request.matchers, range);
         for snapshot in [&frozen, &seen.active] {
-            let pattern = &mut |line: &str| line.to_owned();
-            let counted =
-                head::count(snapshot, request, &seen.hidden, pattern, context, visit)?;
+            let counted = head::count(snapshot, request, &seen.hidden, context, visit)?;
             if counted.is_break() {
                 return Ok(());
             }

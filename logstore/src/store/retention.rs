@@ -174,8 +174,8 @@ fn hidden_rows(open: &OpenPart, hidden: &Hidden) -> u64 {
         if range.end <= end {
             return rows;
         }
-        let share = (end.0 as f64 - range.start.0 as f64)
-            / (range.end.0 as f64 - range.start.0 as f64);
+        let share =
+            (end.0 as f64 - range.start.0 as f64) / (range.end.0 as f64 - range.start.0 as f64);
         (rows as f64 * share) as u64
     };
     open.part.stream_ranges().map(of_stream).sum()
@@ -205,7 +205,8 @@ mod tests {
                 .filter(|hidden| Matcher::all_match(&hidden.selection.matchers, &stream))
                 .map(|hidden| hidden.selection.range.end)
                 .collect();
-            let expected = (keep_ms > 0).then(|| TimestampMs(1_000_000 - keep_ms).to_ns().plus_ns(1));
+            let expected =
+                (keep_ms > 0).then(|| TimestampMs(1_000_000 - keep_ms).to_ns().plus_ns(1));
             assert!(hidden.iter().all(|end| Some(*end) == expected), "{a} {b}: {hidden:?}");
             assert_eq!(hidden.is_empty(), expected.is_none());
         }

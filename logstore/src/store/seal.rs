@@ -14,8 +14,8 @@ use crate::part::{PartRow, PartWriter};
 use crate::store::{LogStore, add};
 use crate::view::OpenPart;
 
-/// So many days, those with most records, have parts of their own in one seal; records of all others
-/// share one, or a sender of random times would make a part for each day since 1677.
+/// So many days, those with most records, have parts of their own in one seal; records of all
+/// others share one, or a sender of random times would make a part for each day since 1677.
 const OWN_DAYS_MAX: usize = 8;
 
 /// What sealing goes by.
@@ -36,11 +36,14 @@ impl LogStore {
     /// Seals what is in memory if it is much, old, or nothing comes any more. Called often by one
     /// thread. Reads and writes go on meanwhile.
     pub fn seal_due(&self) -> Result<()> {
-        self.seal(Wanted::Due)
+        let sealed = self.seal(Wanted::Due);
+        // Also after a failure: they are in the journal, and memory has its own limit.
+        self.throttle.release();
+        sealed
     }
 
-    /// Seals all that is in memory by now. Durable on return; fails if the store stops or its journal
-    /// has failed.
+    /// Seals all that is in memory by now. Durable on return; fails if the store stops or its
+    /// journal has failed.
     pub(super) fn seal_all(&self) -> Result<()> {
         self.seal(Wanted::All)
     }
@@ -102,7 +105,8 @@ impl LogStore {
         let own: FxHashSet<i64> = own.iter().copied().collect();
         let all = frozen.snapshot(&[], RangeNs::ALL);
         let mut new: Vec<Arc<OpenPart>> = Vec::new();
-        let stretches = own.iter().map(|day| Some(*day)).chain((!others.is_empty()).then_some(None));
+        let stretches =
+            own.iter().map(|day| Some(*day)).chain((!others.is_empty()).then_some(None));
         for day in stretches {
             let belongs = |entry: &Entry| match day {
                 Some(day) => day_of(entry.at) == day,

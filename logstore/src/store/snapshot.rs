@@ -1,5 +1,6 @@
 //! Snapshots: consistent copies of the store that cost little room. One has its name when it is
-//! whole; until then, and after a kill for ever, it has another, by which the next start removes it.
+//! whole; until then, and after a kill for ever, it has another, by which the next start removes
+//! it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,10 +20,10 @@ const SNAPSHOT_FOLDER: &str = "snapshots";
 const UNFINISHED: &str = "unfinished";
 
 impl LogStore {
-    /// A consistent copy of the store in `to`, which must not exist, made of hard links to files that
-    /// never change. The store goes on meanwhile; what is acknowledged before the call is in the
-    /// copy. Opening the copy as a store restores it. Durable on return, and after an error nothing
-    /// is left of it.
+    /// A consistent copy of the store in `to`, which must not exist, made of hard links to files
+    /// that never change. The store goes on meanwhile; what is acknowledged before the call is in
+    /// the copy. Opening the copy as a store restores it. Durable on return, and after an error
+    /// nothing is left of it.
     pub fn snapshot(&self, to: &Path) -> Result<()> {
         // Nobody seals: no segment of the journal goes before it is linked.
         let _sealing = self.sealing.lock();

@@ -1,5 +1,6 @@
 //! Figures of the store.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use disk::journal::JournalStats;
@@ -92,5 +93,15 @@ impl LogStore {
             refused_batches: load(&written.refused_batches),
             journal: self.journal.stats(),
         }
+    }
+
+    /// Bytes of all parts by what they are for.
+    pub(super) fn section_bytes(&self) -> Vec<(String, u64)> {
+        let view = self.live.read().view.clone();
+        let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+        for (name, bytes) in view.parts.iter().flat_map(|open| open.part.figures()) {
+            *sums.entry(name).or_default() += bytes;
+        }
+        sums.into_iter().map(|(name, bytes)| (format!("part_{name}"), bytes)).collect()
     }
 }

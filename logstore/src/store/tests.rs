@@ -128,14 +128,15 @@ fn streams_over_the_limit_are_refused_by_name_and_known_ones_go_on() {
 }
 
 #[test]
-fn a_store_that_can_not_seal_pushes_back_and_goes_on_when_it_has() {
+fn a_store_that_can_not_seal_lets_writers_wait_then_refuses_and_goes_on_when_it_has() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { memory_bytes_max: 10_000, ..Default::default() };
     let (store, _) = open_with(dir.path(), options);
-    let mut sent = 0;
+    let mut commits = Vec::new();
     let error = loop {
-        match try_write(&store, &[record(1, sent, "some line of a log")]) {
-            Ok(_) => sent += 1,
+        let sent = commits.len() as i64;
+        match try_append(&store, &[record(1, sent, "some line of a log")]) {
+            Ok((_, commit)) => commits.push(commit),
             Err(error) => break error,
         }
         assert!(sent < 10_000);
@@ -143,10 +144,18 @@ fn a_store_that_can_not_seal_pushes_back_and_goes_on_when_it_has() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(store.stats().memory_bytes < 21_000);
     assert!(figure(&store, "refused_batches") > 0);
+    let sent = commits.len();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut is_waiting = |commit: &mut Commit| {
+        std::future::Future::poll(std::pin::Pin::new(commit), &mut context).is_pending()
+    };
+    eventually(|| !is_waiting(&mut commits[0]));
+    assert!(is_waiting(commits.last_mut().unwrap()), "it is told when there is room");
     store.seal_due().unwrap();
+    assert!(!is_waiting(commits.last_mut().unwrap()));
     assert_eq!(store.stats().head_records, 0);
-    write(&store, &[record(1, sent, "some line of a log")]);
-    assert_eq!(read(&store, &request(None)).len(), sent as usize + 1);
+    write(&store, &[record(1, sent as i64, "some line of a log")]);
+    assert_eq!(read(&store, &request(None)).len(), sent + 1);
 }
 
 #[test]
@@ -215,7 +224,8 @@ fn retention_by_bytes_drops_the_oldest_parts() {
 #[test]
 fn a_stream_with_a_retention_of_its_own_is_hidden_at_once_and_rewritten() {
     let dir = tempfile::tempdir().unwrap();
-    let rule = RetentionRule { matchers: vec![Matcher::equal("service_name", "s1")], keep_ms: HOUR_MS };
+    let rule =
+        RetentionRule { matchers: vec![Matcher::equal("service_name", "s1")], keep_ms: HOUR_MS };
     let options = Options { retention_rules: vec![rule], ..Default::default() };
     let (store, clock) = open_with(dir.path(), options);
     let records: Vec<Record> = (0..100).map(|i| record(1 + (i % 2) as u8, i, "a")).collect();
@@ -286,9 +296,51 @@ fn the_newest_lines_are_found_without_opening_old_parts() {
     store
         .scan(&request(Some(Direction::Backward)), &context, &mut |_| {
             seen += 1;
-            if seen == 2 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+            if seen == 2 {
+                std::ops::ControlFlow::Break(())
+            } else {
+                std::ops::ControlFlow::Continue(())
+            }
         })
         .unwrap();
     assert_eq!(seen, 2);
     assert!(context.items_used() <= 3, "{}", context.items_used());
+}
+
+#[test]
+fn patterns_are_counted_wherever_their_lines_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let request = LogCountRequest {
+        matchers: vec![],
+        lines: vec![],
+        fields: vec![],
+        start: NOW.to_ns().plus_ns(-1_000_000_000),
+        width_ns: 10_000_000_000,
+        buckets: 1,
+        by_fields: vec![],
+        by_pattern: true,
+    };
+    let line = |i: i64| format!("user {} logged in from 10.0.0.{} as admin", i * 7, i % 256);
+    let mut expected = 0;
+    for _ in 0..2 {
+        let records: Vec<Record> = (0..300).map(|i| record(1, i, &line(i))).collect();
+        write(&store, &records);
+        expected += 300;
+        for _ in 0..2 {
+            let mut counts: Vec<(String, u64)> = Vec::new();
+            let context = QueryContext::unlimited();
+            store
+                .count(&request, &context, &mut |count| {
+                    counts.push((count.pattern.unwrap().to_owned(), count.records));
+                    std::ops::ControlFlow::Continue(())
+                })
+                .unwrap();
+            assert_eq!(counts.iter().map(|(_, records)| records).sum::<u64>(), expected);
+            for (pattern, _) in &counts {
+                assert_eq!(pattern, "user <_> logged in from <_> as admin");
+            }
+            store.seal_all().unwrap();
+        }
+    }
 }

@@ -1,3 +1,5 @@
+//! Groups of lines: against the known templates of real logs, and pieces that join to the line.
+
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 

@@ -127,7 +127,10 @@ pub(crate) fn cut(line: &str, tokens: &mut Vec<Token>) -> Cut {
             }
             Kind::Colon => {
                 start.is_none()
-                    || matches!(next, b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b'{' | b'[' | b'(')
+                    || matches!(
+                        next,
+                        b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b'{' | b'[' | b'('
+                    )
             }
             Kind::Equals => !is_path,
         };

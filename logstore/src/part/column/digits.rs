@@ -57,7 +57,8 @@ impl Skeleton {
                     run.is_fixed = false;
                 }
                 run.width = run.width.max(width);
-                rest = rest.get(width as usize..)?.strip_prefix(skeleton.texts[i + 1].as_slice())?;
+                rest =
+                    rest.get(width as usize..)?.strip_prefix(skeleton.texts[i + 1].as_slice())?;
             }
             if !rest.is_empty() {
                 return None;
@@ -128,9 +129,8 @@ impl Skeleton {
 
     /// Whether a value of it may contain a text, judged by single bytes.
     pub(crate) fn may_contain(&self, text: &[u8]) -> bool {
-        let known = |byte: &u8| {
-            byte.is_ascii_digit() || self.texts.iter().any(|text| text.contains(byte))
-        };
+        let known =
+            |byte: &u8| byte.is_ascii_digit() || self.texts.iter().any(|text| text.contains(byte));
         text.iter().all(known)
     }
 

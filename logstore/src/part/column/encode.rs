@@ -5,7 +5,7 @@ use pco::ChunkConfig;
 use pco::standalone::{simple_compress, simple_decompress_into};
 use rustc_hash::FxHashMap;
 
-use super::{Entry, FILTERED_DIGITS_MIN, HexShape, Kind, Skeleton};
+use super::{Entry, FILTERED_DIGITS_MIN, HexShape, Kind, Skeleton, TimeShape};
 use crate::part::frames::{FrameWriter, Pack};
 use crate::part::index::ByteSet;
 
@@ -24,6 +24,36 @@ pub(crate) trait Indexing {
     fn texts(&mut self, texts: &mut dyn Iterator<Item = &[u8]>) -> bool;
 }
 
+/// The values of a column, one a row.
+pub(crate) struct Values<'a> {
+    pub(crate) texts: &'a [&'a [u8]],
+    /// The rows of the block that have them; `None` for all.
+    pub(crate) rows: Option<&'a [u32]>,
+    /// The time of each row of the block.
+    pub(crate) times: &'a [i64],
+    /// Fields whose values differ from row to row, with the value of each row of the block.
+    pub(crate) fields: &'a [(u32, Vec<Option<&'a [u8]>>)],
+}
+
+impl Values<'_> {
+    fn row(&self, at: usize) -> usize {
+        self.rows.map_or(at, |rows| rows.get(at).map_or(0, |row| *row as usize))
+    }
+
+    fn time(&self, at: usize) -> i64 {
+        self.times.get(self.row(at)).copied().unwrap_or(0)
+    }
+
+    /// The field that has the same values in all rows.
+    fn same(&self) -> Option<u32> {
+        let is_same = |values: &Vec<Option<&[u8]>>| {
+            let mut texts = self.texts.iter().enumerate();
+            texts.all(|(at, text)| values.get(self.row(at)).copied().flatten() == Some(*text))
+        };
+        self.fields.iter().find(|(_, values)| is_same(values)).map(|(field, _)| *field)
+    }
+}
+
 /// Encodes columns of one block; keeps its memory from column to column.
 #[derive(Default)]
 pub(crate) struct Encoder {
@@ -33,15 +63,16 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Puts the entry of a column into `header` and its bytes into `frames`. Answers which bytes its
-    /// values can have, if the index does not have their trigrams.
+    /// Puts the entry of a column into `header` and its bytes into `frames`. Answers which bytes
+    /// its values can have, if the index does not have their trigrams.
     pub(crate) fn encode(
         &mut self,
-        values: &[&[u8]],
+        column: &Values<'_>,
         frames: &mut FrameWriter,
         index: &mut dyn Indexing,
         header: &mut Vec<u8>,
     ) -> std::io::Result<ByteSet> {
+        let values = column.texts;
         let length_min = values.iter().map(|value| value.len()).min().unwrap_or(0);
         let length_max = values.iter().map(|value| value.len()).max().unwrap_or(0);
         let first = values.first().copied().unwrap_or_default();
@@ -69,6 +100,13 @@ impl Encoder {
             }
             self.buffer.extend_from_slice(&self.codes);
             (Kind::Few, Pack::Shared)
+        } else if let Some(field) = column.same() {
+            (Kind::Same(field), Pack::Shared)
+        } else if let Some((shape, distances)) =
+            TimeShape::find(values, (0..values.len()).map(|at| column.time(at)))
+        {
+            let is_raw = put_numbers(&distances, &mut self.buffer);
+            (Kind::Time(shape), if is_raw { Pack::Raw } else { Pack::Shared })
         } else if let Some((skeleton, numbers)) = Skeleton::find(values) {
             let is_raw = put_numbers(&numbers, &mut self.buffer);
             (Kind::Digits(skeleton), if is_raw { Pack::Raw } else { Pack::Shared })
@@ -89,7 +127,7 @@ impl Encoder {
             (Kind::Text, Pack::Shared)
         };
         let place = match kind {
-            Kind::One(_) => Default::default(),
+            Kind::One(_) | Kind::Same(_) => Default::default(),
             _ => frames.put(&self.buffer, pack)?,
         };
         let entry = Entry { kind, length_min, length_max, is_indexed, is_filtered, place };
@@ -99,6 +137,12 @@ impl Encoder {
             Kind::Few => {
                 let mut bytes = ByteSet::default();
                 self.few.keys().for_each(|value| bytes.insert_all(value));
+                bytes
+            }
+            // The values are those of a field, of which nothing is known here.
+            Kind::Same(_) => {
+                let mut bytes = ByteSet::default();
+                values.iter().for_each(|value| bytes.insert_all(value));
                 bytes
             }
             _ => entry.bytes(),
@@ -180,11 +224,8 @@ pub(crate) fn put_numbers(numbers: &[u64], out: &mut Vec<u8>) -> bool {
     let bits = |distance: u64| u64::from(64 - distance.leading_zeros());
     let plain: u64 = scaled.iter().map(|number| bits(*number)).sum();
     let steps: u64 = scaled.windows(2).map(|pair| bits(pair[0].abs_diff(pair[1])) + 1).sum();
-    let delta = if steps < plain {
-        pco::DeltaSpec::TryConsecutive(1)
-    } else {
-        pco::DeltaSpec::NoOp
-    };
+    let delta =
+        if steps < plain { pco::DeltaSpec::TryConsecutive(1) } else { pco::DeltaSpec::NoOp };
     let config = ChunkConfig::default()
         .with_compression_level(PCO_LEVEL)
         .with_mode_spec(pco::ModeSpec::Classic)

@@ -1,12 +1,16 @@
 //! Ids of equal length in hexadecimal digits, two digits a byte.
 
 use disk::codec::{CodecError, Reader, put_bytes, put_u64};
+use memchr::memmem;
 
+use crate::part::bits::Bits;
 use crate::part::index::ByteSet;
 
 /// Fewer digits than this are better kept otherwise.
 const DIGITS_MIN: usize = 8;
 const LENGTH_MAX: usize = 256;
+/// Texts of fewer digits are looked for in unpacked values.
+const SEARCHED_DIGITS_MIN: usize = 4;
 
 /// What ids have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +143,56 @@ impl HexShape {
                 || self.suffix.contains(byte)
         };
         text.len() <= self.text_length() && text.iter().all(known)
+    }
+
+    /// Which of the packed values have digits in them, found without unpacking; `None` if the text
+    /// is not of digits alone, or too short, or could lie across dashes.
+    pub(crate) fn find_digits(&self, packed: &[u8], text: &[u8]) -> Option<Bits> {
+        let nibble = |byte: &u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' if !self.is_upper => Some(byte - b'a' + 10),
+            b'A'..=b'F' if self.is_upper => Some(byte - b'A' + 10),
+            _ => None,
+        };
+        let nibbles = text.iter().map(nibble).collect::<Option<Vec<u8>>>()?;
+        let (width, digits) = (self.width(), self.digits());
+        if nibbles.len() < SEARCHED_DIGITS_MIN || !self.dashes.is_empty() || width == 0 {
+            return None;
+        }
+        let values = packed.len() / width;
+        if memmem::find(&self.prefix, text).is_some() || memmem::find(&self.suffix, text).is_some()
+        {
+            return Some(Bits::all(values));
+        }
+        let mut found = Bits::none(values);
+        // The text begins with the first or with the second digit of a byte.
+        for before in 0..2 {
+            let pairs = nibbles[before..].as_chunks::<2>().0;
+            let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+            let finder = memmem::Finder::new(&bytes);
+            let mut from = 0;
+            while let Some(hit) = packed.get(from..).and_then(|rest| finder.find(rest)) {
+                let hit = from + hit;
+                let value = hit / width;
+                let first = (hit - value * width) * 2;
+                let fits = first >= before && first - before + nibbles.len() <= digits;
+                let digit = |at: usize| {
+                    packed
+                        .get(value * width + at / 2)
+                        .map(|b| if at.is_multiple_of(2) { b >> 4 } else { b & 15 })
+                };
+                let start = first.wrapping_sub(before);
+                let is_at_start = || digit(start) == nibbles.first().copied();
+                let is_at_end = || digit(start + nibbles.len() - 1) == nibbles.last().copied();
+                if fits && is_at_start() && is_at_end() {
+                    found.insert(value);
+                    from = (value + 1) * width;
+                } else {
+                    from = hit + 1;
+                }
+            }
+        }
+        Some(found)
     }
 
     /// Adds the bytes that its values can have.

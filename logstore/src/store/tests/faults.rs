@@ -59,11 +59,41 @@ fn a_full_disk_refuses_writes_until_it_has_room_and_nothing_is_lost() {
     assert_eq!(folders(dir.path()).len(), 1);
 }
 
-/// A write that stops after any number of bytes, in any file but the journal, and a crash after it.
+#[test]
+fn a_sync_that_fails_beside_the_journal_is_tried_again_with_new_files() {
+    for (only, fails) in [("part", "sync"), ("manifest", "sync"), ("manifest", "replace")] {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::default();
+        let (store, _) = open_with(dir.path(), with_faults(&faults));
+        let mut sent = Vec::new();
+        for i in 0..3 {
+            sent.push(record(1, i, "a"));
+            write(&store, &sent[i as usize..]);
+            faults.only(only);
+            if fails == "sync" {
+                faults.fail_syncs()
+            } else {
+                faults.fail_replaces()
+            }
+            assert!(store.merge_all().is_err(), "{only} {fails}");
+            assert!(store.read_only_reason().is_none());
+            assert_eq!(read(&store, &request(Some(Direction::Forward))), sent);
+            faults.end();
+            store.merge_all().unwrap();
+            assert_eq!(read(&store, &request(Some(Direction::Forward))), sent);
+        }
+        drop(store);
+        let store = open(dir.path());
+        assert_eq!(read(&store, &request(Some(Direction::Forward))), sent);
+        assert_eq!((folders(dir.path()).len(), store.damage().len()), (1, 0));
+    }
+}
+
+/// A write that stops after any number of bytes, in any file, and a crash after it.
 #[test]
 fn work_that_fails_at_any_byte_loses_nothing_and_leaves_nothing() {
     let mut failed = 0;
-    for bytes in (0..).map(|i| i * 97) {
+    for bytes in (0..).map(|i| i * i * 11) {
         let dir = tempfile::tempdir().unwrap();
         let faults = Faults::default();
         let (store, clock) = open_with(dir.path(), with_faults(&faults));
@@ -84,8 +114,6 @@ fn work_that_fails_at_any_byte_loses_nothing_and_leaves_nothing() {
         clock.advance(Duration::from_secs(25 * 3600));
         write(&store, &[record(3, 9, "last")]);
         sent.push(record(3, 9, "last"));
-        // Parts and manifests, not the segments of the journal.
-        faults.only("");
         faults.short_write_after(bytes);
         let worked = store.maintain().and_then(|()| store.merge_everything());
         failed += u64::from(worked.is_err());

@@ -33,7 +33,10 @@ fn field<'a>(name: &'a str, value: &'a str, origin: Origin) -> LogField<'a> {
 }
 
 /// One group for each record: the collector groups by stream, but need not.
-pub(super) fn try_write(store: &LogStore, records: &[Record]) -> model::Result<WriteOutcome> {
+pub(super) fn try_append(
+    store: &LogStore,
+    records: &[Record],
+) -> model::Result<(WriteOutcome, Commit)> {
     let mut batch = LogBatch::default();
     batch.fields.push(field("pod", "p1", Origin::Resource));
     for (i, (number, at, line)) in records.iter().enumerate() {
@@ -46,7 +49,11 @@ pub(super) fn try_write(store: &LogStore, records: &[Record]) -> model::Result<W
         });
         batch.groups.push(LogGroup { stream: stream(*number), shared: 0..1, records: i..i + 1 });
     }
-    let (outcome, commit) = store.append(&batch)?;
+    store.append(&batch)
+}
+
+pub(super) fn try_write(store: &LogStore, records: &[Record]) -> model::Result<WriteOutcome> {
+    let (outcome, commit) = try_append(store, records)?;
     commit.wait()?;
     Ok(outcome)
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use model::log::LogCount;
+
 use super::*;
 
 #[derive(Debug, Clone)]
@@ -145,9 +147,9 @@ impl Twin {
 
 type Counts = BTreeMap<(Labels, Vec<String>, usize), (u64, u64)>;
 
-fn counted(
-    ask: impl FnOnce(&mut dyn FnMut(&model::log::LogCount<'_>) -> ControlFlow<()>) -> model::Result<()>,
-) -> Counts {
+type Visit<'a> = dyn FnMut(&LogCount<'_>) -> ControlFlow<()> + 'a;
+
+fn counted(ask: impl FnOnce(&mut Visit<'_>) -> model::Result<()>) -> Counts {
     let mut counts = Counts::new();
     ask(&mut |count| {
         let values = count.fields.iter().map(|value| (*value).to_owned()).collect();
@@ -173,7 +175,8 @@ fn check(store: &LogStore, twin: &Twin, now: TimestampMs, asked: &Asked) {
         order: asked.order.map(|b| if b { Direction::Forward } else { Direction::Backward }),
         columns: LogColumns { line: true, metadata: true },
     };
-    let selected = Selected { text: asked.selected.text.filter(|_| !asked.lacks), ..asked.selected };
+    let selected =
+        Selected { text: asked.selected.text.filter(|_| !asked.lacks), ..asked.selected };
     let mut expected: Vec<Record> = twin.visible(now);
     expected.retain(|record| {
         selected.selects(record) && by_text.is_none_or(|text| !record.2.contains(text))
@@ -189,11 +192,12 @@ fn check(store: &LogStore, twin: &Twin, now: TimestampMs, asked: &Asked) {
     }
     assert_eq!(found, expected, "{asked:?}");
     let width_ns = 3600 * SECOND;
+    let start = asked.selected.range.0.max(-4 * 86_400 * SECOND) / SECOND * SECOND;
     let count = LogCountRequest {
         matchers,
         lines,
         fields,
-        start: NOW.to_ns().plus_ns(asked.selected.range.0.max(-4 * 86_400 * SECOND) / SECOND * SECOND),
+        start: NOW.to_ns().plus_ns(start),
         width_ns,
         buckets: asked.buckets,
         by_fields: if asked.lacks { vec!["trace_id".to_owned()] } else { Vec::new() },
@@ -214,8 +218,9 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let (mut store, clock) = open_with(dir.path(), options());
         let mut twin = Twin::default();
+        let range = (i64::MIN / 2, i64::MAX / 4);
         let all = Asked {
-            selected: Selected { stream: None, text: None, field: None, range: (i64::MIN / 2, i64::MAX / 4) },
+            selected: Selected { stream: None, text: None, field: None, range },
             order: Some(true),
             lacks: false,
             buckets: 4,
@@ -224,7 +229,8 @@ proptest! {
             match &step {
                 Step::Write(records) => {
                     let outcome = write(&store, records);
-                    let oldest = |number| (clock.now_ms().0 - NOW.0 - Twin::keep_ms(number)) * 1_000_000;
+                    let now_ms = clock.now_ms().0 - NOW.0;
+                    let oldest = |number| (now_ms - Twin::keep_ms(number)) * 1_000_000;
                     let is_kept = |record: &&Record| record.1 >= oldest(record.0);
                     let kept: Vec<Record> = records.iter().filter(is_kept).cloned().collect();
                     prop_assert_eq!(outcome.accepted as usize, kept.len());
@@ -258,7 +264,8 @@ proptest! {
             check(&store, &twin, clock.now_ms(), &all);
         }
         let visible = twin.visible(clock.now_ms());
-        let mut expected: Vec<String> = visible.iter().map(|record| format!("s{}", record.0)).collect();
+        let services = visible.iter().map(|record| format!("s{}", record.0));
+        let mut expected: Vec<String> = services.collect();
         expected.sort();
         expected.dedup();
         let told = streams(&store);
