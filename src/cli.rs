@@ -49,7 +49,7 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Send files of Prometheus text or OpenMetrics to a running server.
     Import(import::ImportArguments),
-    /// Put a snapshot of the metrics store into an empty data folder.
+    /// Put a snapshot of the metrics or of the log store into an empty data folder.
     Restore(restore::RestoreArguments),
     /// Ask a running server and show the answer.
     #[command(subcommand)]

@@ -1,4 +1,5 @@
-//! `signalbox restore`: a snapshot of the metrics store becomes the store of a data folder.
+//! `signalbox restore`: a snapshot of the metrics store or of the log store becomes the store of a data
+//! folder.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use clap::Args;
 use disk::files::{create_folders, sync_folder};
+use logstore::LogStore;
 use model::SystemClock;
 use tsdb::Tsdb;
 
@@ -17,29 +19,67 @@ use crate::config::Config;
 #[derive(Debug, Args)]
 pub(crate) struct RestoreArguments {
     /// The folder of the snapshot: what POST /api/v1/admin/tsdb/snapshot made below
-    /// DATA/metrics/snapshots, or a copy of it.
+    /// DATA/metrics/snapshots or POST /native/v1/logs/snapshot below DATA/logs/snapshots, or a copy.
     snapshot: PathBuf,
 }
 
-/// Copies the snapshot into the data folder of `config`, which must not hold metrics yet, and opens
+/// Which store a snapshot is of.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Metrics,
+    Logs,
+}
+
+impl Kind {
+    /// By what the manifest lists: blocks or parts.
+    fn of(snapshot: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(snapshot.join("manifest")).with_context(|| {
+            format!("{} is no snapshot of a store: it has no manifest", snapshot.display())
+        })?;
+        let json = text.trim_end().rsplit_once('\n').map_or("", |(json, _)| json);
+        let manifest: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+        match (manifest.get("blocks"), manifest.get("parts")) {
+            (Some(_), _) => Ok(Kind::Metrics),
+            (None, Some(_)) => Ok(Kind::Logs),
+            _ => bail!("{}: the manifest is of no store that is known", snapshot.display()),
+        }
+    }
+
+    /// The folder below the data folder, which is also the word for what is in it.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Metrics => "metrics",
+            Kind::Logs => "logs",
+        }
+    }
+}
+
+/// Copies the snapshot into the data folder of `config`, which must not hold such data yet, and opens
 /// it once to say what is in it. Durable on return.
 pub(crate) fn run(arguments: &RestoreArguments, config: Config) -> anyhow::Result<ExitCode> {
     let from = &arguments.snapshot;
-    if !from.join("manifest").is_file() {
-        bail!("{} is no snapshot of a metrics store: it has no manifest", from.display());
-    }
-    let to = config.data_dir.join("metrics");
+    let kind = Kind::of(from)?;
+    let to = config.data_dir.join(kind.name());
     if to.exists() && std::fs::read_dir(&to).with_context(|| to.display().to_string())?.count() > 0
     {
-        bail!("{} holds metrics already; restore into an empty data folder", to.display());
+        let (path, name) = (to.display(), kind.name());
+        bail!("{path} holds {name} already; restore into an empty data folder");
     }
     copy_folder(from, &to)?;
-    let store = Tsdb::open(&to, config.metrics, Arc::new(SystemClock::new()))
-        .with_context(|| format!("open the restored store {}", to.display()))?;
+    let is_whole = match kind {
+        Kind::Metrics => show_metrics(&to, config),
+        Kind::Logs => show_logs(&to, config),
+    };
+    let is_whole = is_whole.with_context(|| format!("open the restored store {}", to.display()))?;
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn show_metrics(folder: &Path, config: Config) -> anyhow::Result<bool> {
+    let store = Tsdb::open(folder, config.metrics, Arc::new(SystemClock::new()))?;
     let stats = store.stats();
     print_line(&format!(
         "{}: {} series are being written, {} blocks with {} samples",
-        to.display(),
+        folder.display(),
         stats.series,
         stats.blocks,
         stats.block_samples
@@ -49,7 +89,24 @@ pub(crate) fn run(arguments: &RestoreArguments, config: Config) -> anyhow::Resul
         print_line(&format!("damaged: {what}"));
     }
     store.close();
-    Ok(if damage.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(damage.is_empty())
+}
+
+fn show_logs(folder: &Path, config: Config) -> anyhow::Result<bool> {
+    let store = LogStore::open(folder, config.logs, Arc::new(SystemClock::new()))?;
+    let stats = store.stats();
+    print_line(&format!(
+        "{}: {} records of {} streams, {} parts",
+        folder.display(),
+        stats.records,
+        stats.streams,
+        stats.parts
+    ));
+    if stats.corrupt_parts > 0 {
+        print_line(&format!("damaged: {} parts were set aside", stats.corrupt_parts));
+    }
+    store.close();
+    Ok(stats.corrupt_parts == 0)
 }
 
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {

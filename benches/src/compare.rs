@@ -1,5 +1,5 @@
-//! Metric stores side by side: ours, Prometheus and VictoriaMetrics get the same bytes, one after
-//! the other, and are asked the same questions.
+//! Stores side by side: ours, Prometheus, VictoriaMetrics and VictoriaLogs get the same bytes, one
+//! after the other, and are asked the same questions.
 //!
 //! ```text
 //!  synthetic, translate, recording    requests of remote write and OTLP, made beforehand
@@ -15,6 +15,7 @@
 mod compliance;
 mod demo;
 mod disk;
+mod logs;
 mod meter;
 mod query;
 mod questions;
@@ -65,6 +66,8 @@ pub enum Workload {
     Month,
     /// Answers compared with those of Prometheus.
     Compliance,
+    /// Log records, and questions about their lines.
+    Logs,
 }
 
 /// Which stores, which workloads, how large.
@@ -108,6 +111,9 @@ pub struct CompareArguments {
     /// Queries of prometheus/compliance (`promql/promql-test-queries.yml`), for `compliance`.
     #[arg(long, value_name = "FILE")]
     pub queries: Option<PathBuf>,
+    /// Records of `logs`.
+    #[arg(long, default_value_t = 2_000_000)]
+    pub records: usize,
     /// Everything random comes from it.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -137,7 +143,7 @@ impl CompareArguments {
         let mut stores = self.stores.clone();
         if stores.is_empty() {
             stores = Store::ALL.to_vec();
-            stores.retain(|store| binaries.of(*store).is_some());
+            stores.retain(|store| binaries.of(*store).is_some_and(|binary| binary.is_file()));
         }
         for store in &stores {
             let binary = binaries
@@ -219,6 +225,7 @@ pub async fn run(
                     fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
                 finish(bench.compliance(&text).await?)?;
             }
+            Workload::Logs => finish(bench.logs(arguments.records).await?)?,
             Workload::Month => finish(bench.month(1_000).await?)?,
             Workload::Restart => {
                 let rounds = usize::from(arguments.restart_rounds);

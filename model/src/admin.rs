@@ -126,6 +126,9 @@ pub trait LogAdmin: Send + Sync {
     /// Numbers of the store by name: sizes by section, work done. Names end in their unit.
     fn figures(&self) -> Vec<(String, u64)>;
 
+    /// Copies the store, as it is, beside itself while it goes on, and answers the name of the copy.
+    fn snapshot(&self) -> Result<String>;
+
     /// Deletes the selected records that are stored by now and answers the id of the deletion. Gone
     /// from answers and durable on return; `query` is kept to be shown.
     fn delete(&self, selection: &LogSelection, query: &str) -> Result<u64>;

@@ -15,6 +15,7 @@ mod hostile;
 mod lifecycle;
 mod logs_crash;
 mod logs_disk_full;
+mod logs_doors;
 mod logs_rules;
 mod metrics_crash;
 mod metrics_disk_full;

@@ -18,7 +18,7 @@ pub(super) enum Kind {
     Times,
     /// Values and times in one stream.
     Samples,
-    /// Samples and labels in one file.
+    /// All of what is stored in one file.
     Block,
     /// Where the blocks of samples are.
     BlockIndex,
@@ -115,6 +115,9 @@ fn kind(store: Store, path: &Path) -> Kind {
             "index.bin" | "metaindex.bin" => Kind::BlockIndex,
             _ => Kind::Other,
         },
+        Store::VictoriaLogs => Kind::Block,
+        // A part of logs is a folder.
+        Store::Ours if path.to_string_lossy().contains(".part") => Kind::Block,
         // What is in a block is told apart only by what the merge answers.
         Store::Ours => match path.extension().and_then(|extension| extension.to_str()) {
             Some("block") => Kind::Block,

@@ -123,7 +123,7 @@ fn parse_number(body: &[u8]) -> anyhow::Result<Option<f64>> {
     Ok(Some(value.parse().with_context(|| format!("the value {value}"))?))
 }
 
-fn percent_encode(text: &str) -> String {
+pub(super) fn percent_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len() * 3);
     for byte in text.bytes() {
         match byte {

@@ -30,7 +30,7 @@ const OTLP_HEADERS: [(&str, &str); 1] = [("content-type", "application/x-protobu
 const OTLP_GZIP_HEADERS: [(&str, &str); 2] =
     [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
 
-/// A metric store of the comparison.
+/// A store of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
 pub enum Store {
     /// Signalbox.
@@ -40,11 +40,25 @@ pub enum Store {
     /// VictoriaMetrics, the single node.
     #[value(name = "victoriametrics")]
     VictoriaMetrics,
+    /// VictoriaLogs, the single node.
+    #[value(name = "victorialogs")]
+    VictoriaLogs,
 }
 
 impl Store {
     /// All of them, in the order of a table.
-    pub const ALL: [Store; 3] = [Store::Ours, Store::Prometheus, Store::VictoriaMetrics];
+    pub const ALL: [Store; 4] =
+        [Store::Ours, Store::Prometheus, Store::VictoriaMetrics, Store::VictoriaLogs];
+
+    /// Whether it is one of metrics.
+    pub fn takes_metrics(self) -> bool {
+        self != Store::VictoriaLogs
+    }
+
+    /// Whether it is one of logs.
+    pub fn takes_logs(self) -> bool {
+        matches!(self, Store::Ours | Store::VictoriaLogs)
+    }
 
     /// The name in reports.
     pub fn name(self) -> &'static str {
@@ -52,12 +66,13 @@ impl Store {
             Store::Ours => "signalbox",
             Store::Prometheus => "prometheus",
             Store::VictoriaMetrics => "victoriametrics",
+            Store::VictoriaLogs => "victorialogs",
         }
     }
 
     /// Whether it takes OTLP; Debian builds Prometheus without.
     pub fn takes_otlp(self) -> bool {
-        self != Store::Prometheus
+        matches!(self, Store::Ours | Store::VictoriaMetrics)
     }
 }
 
@@ -80,6 +95,7 @@ impl Binaries {
             Store::Ours => Some(self.server.clone()),
             Store::Prometheus => peer("prometheus"),
             Store::VictoriaMetrics => peer("victoria-metrics"),
+            Store::VictoriaLogs => peer("victoria-logs"),
         }
     }
 
@@ -89,6 +105,7 @@ impl Binaries {
             Store::Ours => return env!("CARGO_PKG_VERSION").to_owned(),
             Store::Prometheus => "prometheus ",
             Store::VictoriaMetrics => "victoria-metrics ",
+            Store::VictoriaLogs => "victoria-logs ",
         };
         let path = self.peers.as_ref().map(|peers| peers.join("VERSIONS"));
         let text = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
@@ -132,7 +149,7 @@ impl Running {
             }
             // Nothing is scraped.
             Store::Prometheus => "global: {scrape_interval: 15s}\n".to_owned(),
-            Store::VictoriaMetrics => String::new(),
+            Store::VictoriaMetrics | Store::VictoriaLogs => String::new(),
         };
         fs::write(folder.join("config.yml"), config).context("write a configuration")?;
         let child = spawn(store, &binary, folder, addresses)?;
@@ -181,10 +198,42 @@ impl Running {
             Store::Prometheus => {
                 Door { address: self.query_address(), path: "/api/v1/otlp/v1/metrics", headers }
             }
-            Store::VictoriaMetrics => {
+            Store::VictoriaMetrics | Store::VictoriaLogs => {
                 Door { address: self.query_address(), path: "/opentelemetry/v1/metrics", headers }
             }
         }
+    }
+
+    /// Where it takes log records over OTLP/HTTP, packed with gzip.
+    pub(super) fn otlp_logs(&self) -> Door {
+        let headers = &OTLP_GZIP_HEADERS;
+        match self.store {
+            Store::VictoriaLogs => {
+                let path = "/insert/opentelemetry/v1/logs";
+                Door { address: self.query_address(), path, headers }
+            }
+            _ => Door { address: self.addresses[1], path: "/v1/logs", headers },
+        }
+    }
+
+    /// Puts all log records into the form in which they are kept for long.
+    ///
+    /// # Errors
+    ///
+    /// When the store says that it failed.
+    pub(super) async fn merge_logs(&self) -> anyhow::Result<()> {
+        let mut connection = self.connect().await?;
+        if self.store == Store::VictoriaLogs {
+            for path in ["/internal/force_flush", "/internal/force_merge"] {
+                let (status, _) = connection.get(path).await?;
+                ensure!(status == 200, "{path}: {status}");
+            }
+            return Ok(());
+        }
+        let path = "/native/v1/logs/merge";
+        let (status, body) = connection.post(path, &[], Bytes::new()).await?;
+        ensure!(status == 200, "merge: {status} {}", String::from_utf8_lossy(&body));
+        Ok(())
     }
 
     /// A connection to ask over.
@@ -213,7 +262,8 @@ impl Running {
     }
 
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let path = if self.store == Store::VictoriaMetrics { "/health" } else { "/-/ready" };
+        let is_victoria = matches!(self.store, Store::VictoriaMetrics | Store::VictoriaLogs);
+        let path = if is_victoria { "/health" } else { "/-/ready" };
         let mut waited = Duration::ZERO;
         while waited < START_LIMIT {
             self.ensure_alive()?;
@@ -264,6 +314,7 @@ impl Running {
                 let (status, body) = connection.post(path, &[], Bytes::new()).await?;
                 ensure!(status == 200, "snapshot: {status} {}", String::from_utf8_lossy(&body));
             }
+            Store::VictoriaLogs => self.merge_logs().await?,
             Store::VictoriaMetrics => {
                 for path in ["/internal/force_flush", "/internal/force_merge"] {
                     let (status, _) = connection.get(path).await?;
@@ -363,6 +414,11 @@ fn spawn(
             "-search.latencyOffset=0s".to_owned(),
             "-search.maxUniqueTimeseries=5000000".to_owned(),
             "-search.maxSamplesPerQuery=2000000000".to_owned(),
+        ],
+        Store::VictoriaLogs => vec![
+            format!("-storageDataPath={data}"),
+            format!("-httpListenAddr={address}"),
+            "-retentionPeriod=10y".to_owned(),
         ],
     };
     let log = File::options().create(true).append(true).open(folder.join("server.log"));

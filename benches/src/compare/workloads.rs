@@ -93,7 +93,11 @@ impl Bench {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = Store> + '_ {
-        self.stores.iter().copied()
+        self.stores.iter().copied().filter(|store| store.takes_metrics())
+    }
+
+    pub(super) fn log_stores(&self) -> impl Iterator<Item = Store> + '_ {
+        self.stores.iter().copied().filter(|store| store.takes_logs())
     }
 
     /// Creation of series, then steady rounds of one sample each.
@@ -321,7 +325,7 @@ pub(super) fn note(run: &mut Run, outcome: &Outcome) {
     }
 }
 
-fn tell_machine(run: &mut Run, cost: &Cost, prefix: &str) {
+pub(super) fn tell_machine(run: &mut Run, cost: &Cost, prefix: &str) {
     run.tell(format!("{prefix}load average before"), Some(cost.load_average), 2);
     run.tell(format!("{prefix}cores busy with others"), Some(cost.other_cores), 2);
     run.tell(format!("{prefix}sender CPU s"), Some(cost.sender_cpu_seconds), 2);
