@@ -71,7 +71,7 @@ async fn bad_lines_are_kept_cut_or_refused_and_counted() {
     assert_eq!(cut.text.len(), 256 << 10);
     assert_eq!(cut.labels["line_bytes"], (10 << 20).to_string());
     assert!(lines.iter().any(|line| line.text == "oldest" && line.at_ns == 1));
-    assert_eq!(server.own_metric("signalbox_log_lines_cut", &[]).await, 1.0);
+    assert_eq!(server.own_metric("signalbox_log_lines_cut_total", &[]).await, 1.0);
     // The year 2261 is too far ahead, and named.
     let far = otlp::logs("far", times.map(|at| otlp::record(at, "far")).to_vec());
     let headers = [("content-type", "application/x-protobuf")];
