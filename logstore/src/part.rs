@@ -43,6 +43,7 @@ use model::{Labels, QueryContext, TimestampNs};
 use crate::cursor::{RowCursor, ScanPlan};
 use crate::error::{Error, Result};
 use block::Block;
+use cells::{CellRun, Cells, decode_cells};
 pub(crate) use index::Template;
 use index::{BlockEntry, Index, Section};
 pub(crate) use merge::merge;
@@ -71,17 +72,6 @@ pub(crate) struct PartMeta {
     /// Arrivals of the rows.
     pub(crate) arrivals: Range<u64>,
     pub(crate) disk_bytes: u64,
-}
-
-/// A pattern of lines.
-#[cfg(test)]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PartPattern {
-    /// In LogQL's pattern syntax.
-    pub(crate) text: String,
-    /// The time of its first row.
-    pub(crate) first: TimestampNs,
-    pub(crate) rows: u64,
 }
 
 /// The name of the file in the folder of a part.
@@ -151,18 +141,6 @@ impl Part {
         Ok(Box::new(rows::Rows::new(self, plan, context)?))
     }
 
-    /// The patterns of the lines.
-    #[cfg(test)]
-    pub(crate) fn patterns(&self) -> Vec<PartPattern> {
-        let used = self.index.templates.iter().filter(|template| template.rows > 0);
-        let pattern = |template: &index::Template| PartPattern {
-            text: template.pattern(),
-            first: TimestampNs(template.first),
-            rows: template.rows,
-        };
-        used.map(pattern).collect()
-    }
-
     /// Bytes of the file by what they are for.
     pub(crate) fn figures(&self) -> Vec<(&'static str, u64)> {
         let sum = |bytes: fn(&BlockEntry) -> u64| self.index.blocks.iter().map(bytes).sum();
@@ -172,7 +150,8 @@ impl Part {
             ("id_filters_bytes", sum(|block| block.filter.stored)),
         ];
         let kept: u64 = blocks.iter().map(|(_, bytes)| bytes).sum();
-        let (counts, grams) = (self.index.counts.stored, self.index.grams.stored);
+        let counts: u64 = self.index.cells.iter().map(|run| run.section.stored).sum();
+        let grams = self.index.grams.stored;
         let rest = self.file.size().saturating_sub(kept + counts + grams);
         let others = [("counts_bytes", counts), ("trigrams_bytes", grams), ("index_bytes", rest)];
         blocks.into_iter().chain(others).collect()
@@ -186,7 +165,9 @@ impl Part {
             self.file.read(offset, length as usize)?;
             offset += length;
         }
-        cells::decode_cells(&self.section(&self.index.counts)?)?;
+        for run in &self.index.cells {
+            self.cells(run)?;
+        }
         self.grams_of_blocks()?;
         let (mut line, mut values, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for at in 0..self.index.blocks.len() {
@@ -229,6 +210,12 @@ impl Part {
 
     fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>> {
         Ok(self.file.read(offset, length)?)
+    }
+
+    /// The counts of a run.
+    fn cells(&self, run: &CellRun) -> Result<Cells> {
+        let fixed = writer::fixed_bytes(&self.index.templates, run.kind.template);
+        Ok(decode_cells(&self.section(&run.section)?, run, fixed)?)
     }
 
     /// Bytes of the body of a block.

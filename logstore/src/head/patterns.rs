@@ -32,7 +32,7 @@ impl<'a> Patterns<'a> {
         };
         let mut tokens = Vec::new();
         cut(line, &mut tokens);
-        let mut template = Template { pieces: Vec::new(), ..Template::any() };
+        let mut template = Template { pieces: Vec::new() };
         let mut end = 0;
         for (token, is_slot) in tokens.iter().zip(self.miner.slots(self.miner.root(group))) {
             if is_slot {

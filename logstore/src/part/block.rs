@@ -395,6 +395,33 @@ impl Block {
         })
     }
 
+    /// Which values of a slot are found by `find`. What a slot has in common with a field is looked
+    /// for in the field.
+    pub(crate) fn find_in_slot(
+        &self,
+        local: usize,
+        slot: usize,
+        find: impl FnOnce(&Column) -> Bits,
+    ) -> Result<Bits> {
+        let entry = self.slots.get(local).and_then(|slots| slots.get(slot));
+        let Some(field) = entry.and_then(|(entry, _)| entry.same_as()) else {
+            return Ok(find(self.slot(local, slot)?));
+        };
+        let count = self.entry().templates.get(local).map_or(0, |(_, rows)| *rows as usize);
+        let mut found = Bits::none(count);
+        let hits = find(self.field(field)?);
+        if !hits.is_empty() {
+            let (kinds, having) = (self.templates()?, self.field_rows(field)?);
+            for hit in hits.iter() {
+                let row = having.map_or(hit, |rows| rows.get(hit).map_or(0, |row| *row as usize));
+                if kinds.of(row) == local {
+                    found.insert(kinds.rank(row));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// The rows that have a field, if not all do.
     pub(crate) fn field_rows(&self, field: usize) -> Result<Option<&[u32]>> {
         let found = self.fields.get(field).ok_or(wrong("a field"))?;

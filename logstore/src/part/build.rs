@@ -4,6 +4,7 @@ use disk::codec::{put_str, put_u64};
 use rustc_hash::FxHashMap;
 
 use super::PartRow;
+use super::cells::{Cell, CellKind, CellWriter, cell_of};
 use super::column::{Encoder, Values, put_numbers};
 use super::fields::Fields;
 use super::frames::{FrameWriter, Pack, Place};
@@ -87,6 +88,7 @@ pub(crate) struct Builder {
     streams: Vec<(u32, u32)>,
     times: Vec<i64>,
     arrivals: Vec<u64>,
+    levels: Vec<u32>,
     text: String,
     lines: Vec<Line>,
     tokens: Vec<Token>,
@@ -106,6 +108,7 @@ impl Builder {
             streams: Vec::new(),
             times: Vec::new(),
             arrivals: Vec::new(),
+            levels: Vec::new(),
             text: String::new(),
             lines: Vec::new(),
             tokens: Vec::new(),
@@ -123,13 +126,15 @@ impl Builder {
         self.lines.len() >= self.rows_max || self.text.len() + self.fields.bytes() >= BYTES_MAX
     }
 
-    pub(crate) fn push(&mut self, row: &PartRow<'_>, templates: &mut Templates) {
+    /// Adds a row; `level` is the number of its level.
+    pub(crate) fn push(&mut self, row: &PartRow<'_>, level: u32, templates: &mut Templates) {
         match self.streams.last_mut() {
             Some((stream, rows)) if *stream == row.stream => *rows += 1,
             _ => self.streams.push((row.stream, 1)),
         }
         self.times.push(row.at.0);
         self.arrivals.push(row.arrival);
+        self.levels.push(level);
         let cut = cut(row.line, &mut self.cut_tokens);
         let group = templates.miner.add(cut, &self.cut_tokens);
         self.tokens.extend_from_slice(&self.cut_tokens);
@@ -143,8 +148,12 @@ impl Builder {
         self.fields.push(row.shared.iter().chain(row.fields));
     }
 
-    /// Encodes the block and begins the next one.
-    pub(crate) fn finish(&mut self, templates: &mut Templates) -> std::io::Result<Encoded> {
+    /// Encodes the block, adds its rows to `cells`, and begins the next block.
+    pub(crate) fn finish(
+        &mut self,
+        templates: &mut Templates,
+        cells: &mut CellWriter,
+    ) -> std::io::Result<Encoded> {
         let mut header = Vec::new();
         let rows = self.lines.len();
         let mut places = [Place::default(); 5];
@@ -156,6 +165,7 @@ impl Builder {
         let fields = std::mem::take(&mut self.fields);
         let mut slots_header = Vec::new();
         let lines = self.encode_lines(templates, &fields, &mut slots_header)?;
+        self.count_lines(&lines, cells);
         let EncodedLines { locals, codes, lengths } = lines;
         places[2] = self.put_numbers(&lengths)?;
         places[3] = self.put_codes(&codes, locals.len())?;
@@ -196,10 +206,26 @@ impl Builder {
             templates: locals,
         };
         self.times.clear();
+        self.levels.clear();
         self.text.clear();
         self.lines.clear();
         self.tokens.clear();
         Ok(Encoded { bytes, entry, grams })
+    }
+
+    fn count_lines(&self, lines: &EncodedLines, cells: &mut CellWriter) {
+        let mut streams = self.streams.iter().flat_map(|(id, rows)| (0..*rows).map(|_| *id));
+        let mut start = 0;
+        for (row, line) in self.lines.iter().enumerate() {
+            let bytes = u64::from(line.end - start);
+            start = line.end;
+            let template = lines.locals[lines.codes[row] as usize].0;
+            let (stream, cell) = (streams.next().unwrap_or(0), cell_of(self.times[row]));
+            for template in [None, Some(template)] {
+                let kind = CellKind { template, level: self.levels[row] };
+                cells.add(kind, Cell { stream, cell, records: 1, bytes });
+            }
+        }
     }
 
     fn put_numbers(&mut self, numbers: &[u64]) -> std::io::Result<Place> {
@@ -255,7 +281,7 @@ impl Builder {
         let mut lengths = Vec::with_capacity(self.lines.len());
         let (mut start, mut tokens_start) = (0, 0);
         let mut values: Vec<&[u8]> = Vec::new();
-        for ((line, key), at) in self.lines.iter().zip(&keys).zip(&self.times) {
+        for (line, key) in self.lines.iter().zip(&keys) {
             let text = &self.text.as_bytes()[start..line.end as usize];
             let tokens = &self.tokens[tokens_start..line.tokens_end as usize];
             (start, tokens_start) = (line.end as usize, line.tokens_end as usize);
@@ -270,9 +296,7 @@ impl Builder {
                 values.clear();
                 values.push(text);
             }
-            let template = &mut templates.list[id as usize];
-            template.rows += 1;
-            template.first = template.first.min(*at);
+            let template = &templates.list[id as usize];
             lengths.push((text.len() - template.fixed_bytes()) as u64);
             let local = *local_of.entry(id).or_insert_with(|| {
                 locals.push((id, 0));
@@ -368,14 +392,10 @@ fn cut_values<'a, 't>(
 impl Templates {
     /// The number of a template of another part.
     pub(crate) fn adopt(&mut self, template: &Template) -> u32 {
-        let id = *self.adopted.entry(template.pieces.clone()).or_insert_with(|| {
-            self.list.push(Template { pieces: template.pieces.clone(), first: i64::MAX, rows: 0 });
+        *self.adopted.entry(template.pieces.clone()).or_insert_with(|| {
+            self.list.push(template.clone());
             self.list.len() as u32 - 1
-        });
-        let known = &mut self.list[id as usize];
-        known.rows += template.rows;
-        known.first = known.first.min(template.first);
-        id
+        })
     }
 
     /// The template of the lines of a key; makes one if it is worth it, else the one of all lines.
@@ -399,7 +419,7 @@ impl Templates {
             end = slot.end as usize;
         }
         pieces.push(text.get(end..).unwrap_or_default().to_vec());
-        let template = Template { pieces, first: i64::MAX, rows: 0 };
+        let template = Template { pieces };
         let is_cheap =
             self.list.len() < TEMPLATES_SPARE && template.fixed_bytes() <= SPARE_BYTES_MAX;
         if count < ROWS_MIN && !is_cheap {

@@ -6,6 +6,7 @@
 mod digits;
 mod encode;
 mod hex;
+mod texts;
 mod time;
 
 use disk::codec::{CodecError, Reader, put_bytes, put_u64};
@@ -17,6 +18,7 @@ use super::index::ByteSet;
 use digits::Skeleton;
 pub(crate) use encode::{Encoder, Indexing, Values, decode_numbers, put_numbers};
 use hex::HexShape;
+use texts::Texts;
 use time::TimeShape;
 
 /// Where in a value a text is looked for.
@@ -192,6 +194,21 @@ impl Entry {
         }
     }
 
+    /// As [`Entry::may_hold`], if letters of ASCII are taken as lower case, which those of `text`
+    /// are.
+    pub(crate) fn may_hold_folded(&self, spot: Spot, text: &[u8], indexed: bool) -> bool {
+        if text.len() > self.length_max
+            || (spot == Spot::Whole && text.len() < self.length_min)
+            || (self.is_indexed && !indexed)
+        {
+            return false;
+        }
+        match &self.kind {
+            Kind::One(value) => spot.holds(&value.to_ascii_lowercase(), text),
+            _ => self.bytes().has_all_folded(text),
+        }
+    }
+
     /// Reads the column of `rows` values from the bytes at its place. `time` tells the time of
     /// each.
     pub(crate) fn decode(
@@ -245,68 +262,6 @@ impl Entry {
                 Column::Text(Texts { bytes: texts.to_vec(), ends })
             }
         })
-    }
-}
-
-/// Texts one behind the other.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Texts {
-    bytes: Vec<u8>,
-    ends: Vec<u32>,
-}
-
-impl Texts {
-    fn push(&mut self, text: &[u8]) {
-        self.bytes.extend_from_slice(text);
-        self.ends.push(self.bytes.len() as u32);
-    }
-
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn get(&self, at: usize) -> &[u8] {
-        let start = match at.checked_sub(1) {
-            Some(before) => self.ends.get(before).copied().unwrap_or(0),
-            None => 0,
-        };
-        let end = self.ends.get(at).copied().unwrap_or(start);
-        self.bytes.get(start as usize..end as usize).unwrap_or_default()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        (0..self.len()).map(|at| self.get(at))
-    }
-
-    /// Which of them have the text there.
-    fn find(&self, spot: Spot, text: &[u8]) -> Bits {
-        let mut found = Bits::none(self.len());
-        if spot != Spot::Inside {
-            for (at, value) in self.iter().enumerate() {
-                if spot.holds(value, text) {
-                    found.insert(at);
-                }
-            }
-            return found;
-        }
-        if text.is_empty() {
-            return Bits::all(self.len());
-        }
-        // One search over all of them; a hit over an end is none, and none before it was missed.
-        let finder = memmem::Finder::new(text);
-        let (mut from, mut at) = (0, 0);
-        while let Some(hit) = self.bytes.get(from..).and_then(|rest| finder.find(rest)) {
-            let hit = from + hit;
-            while self.ends.get(at).is_some_and(|end| *end as usize <= hit) {
-                at += 1;
-            }
-            let Some(end) = self.ends.get(at).map(|end| *end as usize) else { break };
-            if hit + text.len() <= end {
-                found.insert(at);
-            }
-            from = end;
-        }
-        found
     }
 }
 
@@ -372,18 +327,7 @@ impl Column {
                 true => Bits::all(*rows),
                 false => Bits::none(*rows),
             },
-            Column::Few(values, codes) => {
-                let hits = values.find(spot, text);
-                let mut found = Bits::none(codes.len());
-                if !hits.is_empty() {
-                    for (at, code) in codes.iter().enumerate() {
-                        if hits.contains(usize::from(*code)) {
-                            found.insert(at);
-                        }
-                    }
-                }
-                found
-            }
+            Column::Few(values, codes) => with_codes(codes, &values.find(spot, text)),
             Column::Digits(skeleton, numbers) => {
                 if spot == Spot::Whole {
                     let wanted = skeleton.number(text);
@@ -427,6 +371,22 @@ impl Column {
         }
     }
 
+    /// Which values have the text there if letters of ASCII are taken as lower case, which those of
+    /// `text` are.
+    pub(crate) fn find_folded(&self, spot: Spot, text: &[u8]) -> Bits {
+        match self {
+            Column::One(value, rows) => match spot.holds(&value.to_ascii_lowercase(), text) {
+                true => Bits::all(*rows),
+                false => Bits::none(*rows),
+            },
+            Column::Few(values, codes) => with_codes(codes, &values.to_lower().find(spot, text)),
+            Column::Text(texts) => texts.to_lower().find(spot, text),
+            Column::Digits(..) | Column::Hex(..) | Column::Time(..) => {
+                self.texts().to_lower().find(spot, text)
+            }
+        }
+    }
+
     fn filter_by(&self, accepts: impl Fn(usize) -> bool) -> Bits {
         let mut found = Bits::none(self.len());
         for at in 0..self.len() {
@@ -454,20 +414,8 @@ impl Column {
                 true => Bits::all(*rows),
                 false => Bits::none(*rows),
             },
-            Column::Few(values, codes) => {
-                let known: Vec<bool> = values.iter().map(accepts).collect();
-                let known = |code: &u8| known.get(usize::from(*code)).copied().unwrap_or(false);
-                self.filter_by(|at| codes.get(at).is_some_and(known))
-            }
-            Column::Text(texts) => {
-                let mut found = Bits::none(texts.len());
-                for (at, value) in texts.iter().enumerate() {
-                    if accepts(value) {
-                        found.insert(at);
-                    }
-                }
-                found
-            }
+            Column::Few(values, codes) => with_codes(codes, &values.accepted(accepts)),
+            Column::Text(texts) => texts.accepted(accepts),
             Column::Digits(..) | Column::Hex(..) | Column::Time(..) => {
                 let mut found = Bits::none(self.len());
                 let mut value = Vec::new();
@@ -522,6 +470,19 @@ impl Column {
             _ => None,
         }
     }
+}
+
+/// The places of the codes that are wanted.
+fn with_codes(codes: &[u8], wanted: &Bits) -> Bits {
+    let mut found = Bits::none(codes.len());
+    if !wanted.is_empty() {
+        for (at, code) in codes.iter().enumerate() {
+            if wanted.contains(usize::from(*code)) {
+                found.insert(at);
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]

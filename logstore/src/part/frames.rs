@@ -7,7 +7,7 @@ use disk::codec::{CodecError, Reader, put_u64};
 use zstd::bulk::Decompressor;
 
 /// How much is gathered in one frame.
-const FRAME_BYTES: usize = 64 << 10;
+const FRAME_BYTES: usize = 32 << 10;
 /// No frame unpacks to more.
 const FRAME_BYTES_MAX: u64 = 1 << 30;
 const LEVEL: i32 = 1;

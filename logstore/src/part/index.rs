@@ -4,22 +4,21 @@
 use disk::codec::{CodecError, Reader, put_bytes, put_i64, put_str, put_u64};
 use model::labels::Labels;
 
+use super::cells::CellRun;
+
 type ReadResult<T> = Result<T, CodecError>;
 
-/// What stays in lines that are alike, and how often they are.
+/// What stays in lines that are alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
     /// What stays: before, between and behind the slots.
     pub(crate) pieces: Vec<Vec<u8>>,
-    /// The time of its first row.
-    pub(crate) first: i64,
-    pub(crate) rows: u64,
 }
 
 impl Template {
     /// The template that every line has: one slot.
     pub(crate) fn any() -> Self {
-        Template { pieces: vec![Vec::new(), Vec::new()], first: i64::MAX, rows: 0 }
+        Template { pieces: vec![Vec::new(), Vec::new()] }
     }
 
     pub(crate) fn slots(&self) -> usize {
@@ -116,7 +115,18 @@ impl ByteSet {
 
     /// Whether all bytes of a text are in.
     pub(crate) fn has_all(&self, text: &[u8]) -> bool {
-        text.iter().all(|byte| self.0[usize::from(byte / 64)] & (1 << (byte % 64)) != 0)
+        text.iter().all(|byte| self.has(*byte))
+    }
+
+    /// Whether all bytes of a text are in, as small or as capital letters of ASCII.
+    pub(crate) fn has_all_folded(&self, text: &[u8]) -> bool {
+        let has =
+            |byte: &u8| self.has(byte.to_ascii_lowercase()) || self.has(byte.to_ascii_uppercase());
+        text.iter().all(has)
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte / 64)] & (1 << (byte % 64)) != 0
     }
 }
 
@@ -215,7 +225,8 @@ pub(crate) struct Index {
     /// Values of the level that counts are told apart by.
     pub(crate) levels: Vec<String>,
     pub(crate) blocks: Vec<BlockEntry>,
-    pub(crate) counts: Section,
+    /// Where the counts are.
+    pub(crate) cells: Vec<CellRun>,
     /// Which blocks have a trigram.
     pub(crate) grams: Section,
 }
@@ -245,8 +256,6 @@ impl Index {
             for piece in &template.pieces {
                 put_bytes(&mut out, piece);
             }
-            put_i64(&mut out, template.first);
-            put_u64(&mut out, template.rows);
         }
         put_u64(&mut out, self.levels.len() as u64);
         for level in &self.levels {
@@ -256,7 +265,10 @@ impl Index {
         for block in &self.blocks {
             block.put(&mut out);
         }
-        self.counts.put(&mut out);
+        put_u64(&mut out, self.cells.len() as u64);
+        for run in &self.cells {
+            run.put(&mut out);
+        }
         self.grams.put(&mut out);
         out
     }
@@ -283,8 +295,7 @@ impl Index {
             for _ in 0..reader.count()? {
                 pieces.push(reader.bytes()?.to_vec());
             }
-            let (first, rows) = (reader.i64()?, reader.u64()?);
-            index.templates.push(Template { pieces, first, rows });
+            index.templates.push(Template { pieces });
         }
         for _ in 0..reader.count()? {
             index.levels.push(reader.str()?.to_owned());
@@ -292,7 +303,9 @@ impl Index {
         for _ in 0..reader.count()? {
             index.blocks.push(BlockEntry::read(reader)?);
         }
-        index.counts = Section::read(reader)?;
+        for _ in 0..reader.count()? {
+            index.cells.push(CellRun::read(reader)?);
+        }
         index.grams = Section::read(reader)?;
         index.check().map_err(|expected| CodecError { offset: reader.offset(), expected })?;
         Ok(index)
@@ -307,6 +320,15 @@ impl Index {
         }
         if self.templates.iter().any(|template| template.pieces.is_empty()) {
             return Err("templates with pieces");
+        }
+        let is_known = |run: &CellRun| {
+            run.kind.template.is_none_or(is_template)
+                && (run.kind.level as usize) < self.levels.len()
+                && is_stream(run.streams.0)
+                && is_stream(run.streams.1)
+        };
+        if !self.cells.iter().all(is_known) {
+            return Err("counts of known streams, templates and levels");
         }
         for block in &self.blocks {
             if !block.streams.iter().all(|(stream, _)| is_stream(*stream))
@@ -333,6 +355,6 @@ mod tests {
 
     fn check(pieces: &[&str], expected: &str) {
         let pieces = pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect();
-        assert_eq!(Template { pieces, first: 0, rows: 0 }.pattern(), expected);
+        assert_eq!(Template { pieces }.pattern(), expected);
     }
 }

@@ -115,7 +115,7 @@ mod tests {
 
     fn template(pieces: &[&str]) -> Template {
         let pieces = pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect();
-        Template { pieces, first: 0, rows: 0 }
+        Template { pieces }
     }
 
     fn is_in(verdict: &Verdict, text: &str, values: &[String]) -> Option<bool> {

@@ -1,24 +1,23 @@
 //! Which rows of a block a query wants: templates first, then the index, then columns, and lines
 //! only where nothing else tells.
 
-use std::cell::OnceCell;
+mod lines;
+
 use std::sync::Arc;
 
-use memchr::memmem::Finder;
 use model::log::LineCondition;
 use model::read::RangeNs;
 use model::{Matcher, TimestampNs};
-use regex::Regex;
 
 use super::Part;
 use super::bits::Bits;
 use super::block::Block;
 use super::grams::filter_has;
 use super::index::BlockEntry;
-use super::literals::required_literals;
-use super::needle::{Demand, Verdict, judge};
+use super::needle::{Demand, Verdict};
 use crate::cursor::Hidden;
 use crate::error::Result;
+use lines::{Alternative, LineFilter, Literal};
 
 /// Conditions on rows of one part; all hold together.
 pub(crate) struct Filter {
@@ -29,30 +28,17 @@ pub(crate) struct Filter {
     streams: Vec<bool>,
     lines: Vec<LineFilter>,
     fields: Vec<Matcher>,
+    /// For each template of the part, whether its rows are wanted; all are if nothing is told.
+    templates: Option<Vec<bool>>,
 }
 
-/// A condition on lines.
-struct LineFilter {
-    /// Lines are wanted if one of the alternatives is in them; else if none is.
-    is_wanted: bool,
-    alternatives: Vec<Alternative>,
-}
-
-/// A text or an expression.
-struct Alternative {
-    /// One of these is in every line that matches; `None` if nothing is known.
-    literals: Option<Vec<Literal>>,
-    /// Decides about lines that have a literal.
-    regex: Option<Regex>,
-}
-
-/// A text, and what is known of it.
-struct Literal {
-    finder: Finder<'static>,
-    /// By template of the part.
-    verdicts: Vec<OnceCell<Verdict>>,
-    /// For each part of the text that was asked for: the blocks whose index has it.
-    blocks: std::cell::RefCell<rustc_hash::FxHashMap<std::ops::Range<usize>, Option<Bits>>>,
+/// How many rows of a template pass all conditions on lines, told without reading any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    All,
+    /// Some, or it is not known.
+    Some,
+    None,
 }
 
 impl Filter {
@@ -73,6 +59,84 @@ impl Filter {
             streams,
             lines: lines.iter().map(|line| LineFilter::new(line, templates)).collect(),
             fields: fields.to_vec(),
+            templates: None,
+        }
+    }
+
+    /// Only rows of some templates, which are told for each template of the part.
+    pub(crate) fn of_templates(self, wanted: Vec<bool>) -> Self {
+        Filter { templates: Some(wanted), ..self }
+    }
+
+    fn wants_template(&self, id: u32) -> bool {
+        let told = self.templates.as_ref();
+        told.is_none_or(|wanted| wanted.get(id as usize).copied().unwrap_or(false))
+    }
+
+    /// How many rows of a template pass the conditions on lines.
+    pub(crate) fn passes(&self, template: u32) -> Pass {
+        let mut all = Pass::All;
+        for line in &self.lines {
+            let found = line.alternatives.iter().map(|one| self.matches_of(one, template));
+            let found = found.fold(Pass::None, |a, b| match (a, b) {
+                (Pass::All, _) | (_, Pass::All) => Pass::All,
+                (Pass::None, Pass::None) => Pass::None,
+                _ => Pass::Some,
+            });
+            match (found, line.is_wanted) {
+                (Pass::None, true) | (Pass::All, false) => return Pass::None,
+                (Pass::All, true) | (Pass::None, false) => {}
+                (Pass::Some, _) => all = Pass::Some,
+            }
+        }
+        all
+    }
+
+    /// Whether the expression of an alternative matches all lines of a template, since it matches
+    /// what stays.
+    fn matches_all(&self, alternative: &Alternative, template: u32) -> bool {
+        let at = template as usize;
+        let (Some(regex), Some(sure), Some(template)) =
+            (&alternative.regex, alternative.sure.get(at), self.part.index().templates.get(at))
+        else {
+            return false;
+        };
+        *sure.get_or_init(|| {
+            let is_match = |piece: &Vec<u8>| {
+                std::str::from_utf8(piece).is_ok_and(|piece| regex.is_match(piece))
+            };
+            let is_whole = template.slots() == 0;
+            (is_whole || alternative.is_local) && template.pieces.iter().any(is_match)
+        })
+    }
+
+    /// How many lines of a template have an alternative in them.
+    fn matches_of(&self, alternative: &Alternative, template: u32) -> Pass {
+        if alternative.regex.is_some() {
+            let own = self.part.index().templates.get(template as usize);
+            if self.matches_all(alternative, template) {
+                return Pass::All;
+            }
+            // Without slots all lines are the same.
+            if own.is_some_and(|template| template.slots() == 0) {
+                return Pass::None;
+            }
+        }
+        let mut found = match alternative.literals {
+            None => Pass::All,
+            Some(_) => Pass::None,
+        };
+        for literal in alternative.literals.iter().flatten() {
+            match self.verdict(literal, template) {
+                Verdict::All => found = Pass::All,
+                Verdict::Ways(ways) if ways.is_empty() => {}
+                _ if found == Pass::None => found = Pass::Some,
+                _ => {}
+            }
+        }
+        match alternative.regex {
+            Some(_) if found == Pass::All => Pass::Some,
+            _ => found,
         }
     }
 
@@ -99,6 +163,7 @@ impl Filter {
             || entry.first >= self.range.end.0
             || entry.first_arrival >= self.before_arrival
             || !entry.streams.iter().any(|(stream, _)| self.wants_stream(*stream))
+            || !entry.templates.iter().any(|(id, _)| self.wants_template(*id))
         {
             return Ok(false);
         }
@@ -117,7 +182,7 @@ impl Filter {
     fn may_match(&self, alternative: &Alternative, at: usize, entry: &BlockEntry) -> Result<bool> {
         let Some(literals) = &alternative.literals else { return Ok(true) };
         for literal in literals {
-            for (id, _) in &entry.templates {
+            for (id, _) in entry.templates.iter().filter(|(id, _)| self.wants_template(*id)) {
                 match self.verdict(literal, *id) {
                     Verdict::All | Verdict::Unknown => return Ok(true),
                     Verdict::Ways(ways) => {
@@ -126,7 +191,7 @@ impl Filter {
                             for demand in way {
                                 let text = &literal.finder.needle()[demand.part.clone()];
                                 holds = holds
-                                    && (entry.loose.has_all(text)
+                                    && (literal.may_be_of(&entry.loose, text)
                                         || self.is_indexed(literal, demand, at)?);
                             }
                             if holds {
@@ -144,7 +209,7 @@ impl Filter {
         static UNKNOWN: Verdict = Verdict::Unknown;
         let templates = &self.part.index().templates;
         match (literal.verdicts.get(id as usize), templates.get(id as usize)) {
-            (Some(cell), Some(template)) => cell.get_or_init(|| judge(template, &literal.finder)),
+            (Some(cell), Some(template)) => cell.get_or_init(|| literal.judge(template)),
             _ => &UNKNOWN,
         }
     }
@@ -177,6 +242,13 @@ impl Filter {
                 rows.insert_range(start..end);
             }
             start = end;
+        }
+        if self.templates.is_some() {
+            let wanted = entry.templates.iter().map(|(id, _)| self.wants_template(*id));
+            let wanted: Vec<bool> = wanted.collect();
+            if wanted.contains(&false) {
+                rows.and(&block.templates()?.rows_of(&wanted));
+            }
         }
         if entry.first < self.range.start.0 || entry.last >= self.range.end.0 {
             let mut inside = Bits::none(entry.rows);
@@ -316,8 +388,15 @@ impl Filter {
         };
         let Some(regex) = &alternative.regex else { return Ok(found) };
         found.and(among);
+        let ids = block.entry().templates.iter().map(|(id, _)| *id);
+        let sure: Vec<bool> = ids.map(|id| self.matches_all(alternative, id)).collect();
+        let mut matching = match sure.contains(&true) {
+            true => block.templates()?.rows_of(&sure),
+            false => Bits::none(block.entry().rows),
+        };
+        matching.and(&found);
+        found.remove_all(&matching);
         let mut line = Vec::new();
-        let mut matching = Bits::none(block.entry().rows);
         for row in found.iter() {
             line.clear();
             block.append_line(row, &mut line)?;
@@ -343,6 +422,9 @@ impl Filter {
             false => Bits::none(block.entry().rows),
         };
         for (local, (id, _)) in templates.iter().enumerate() {
+            if !self.wants_template(*id) {
+                continue;
+            }
             match self.verdict(literal, *id) {
                 Verdict::All => {}
                 Verdict::Ways(ways) => {
@@ -361,7 +443,7 @@ impl Filter {
                         if among.contains(row) {
                             line.clear();
                             block.append_line(row, &mut line)?;
-                            if literal.finder.find(&line).is_some() {
+                            if literal.is_in(&mut line) {
                                 found.insert(row);
                             }
                         }
@@ -385,6 +467,13 @@ impl Filter {
             let Some(entry) = block.slot_entry(local, demand.slot) else { return Ok(None) };
             let text = &literal.finder.needle()[demand.part.clone()];
             // What costs nothing to know comes first.
+            if literal.ignores_case {
+                let indexed = self.is_indexed(literal, demand, at)?;
+                if !entry.may_hold_folded(demand.spot, text, indexed) {
+                    return Ok(None);
+                }
+                continue;
+            }
             if !entry.may_hold(demand.spot, text, true, &|_| true) {
                 return Ok(None);
             }
@@ -397,7 +486,11 @@ impl Filter {
         let mut ranks: Option<Bits> = None;
         for demand in way {
             let text = &literal.finder.needle()[demand.part.clone()];
-            let own = block.slot(local, demand.slot)?.find(demand.spot, text);
+            let own =
+                block.find_in_slot(local, demand.slot, |column| match literal.ignores_case {
+                    true => column.find_folded(demand.spot, text),
+                    false => column.find(demand.spot, text),
+                })?;
             let all = match ranks.take() {
                 Some(mut ranks) => {
                     ranks.and(&own);
@@ -411,38 +504,5 @@ impl Filter {
             ranks = Some(all);
         }
         Ok(ranks)
-    }
-}
-
-impl LineFilter {
-    fn new(condition: &LineCondition, templates: usize) -> Self {
-        let literal = |text: &[u8]| Literal::new(text, templates);
-        let of_regex = |regex: &Regex| Alternative {
-            literals: required_literals(regex.as_str())
-                .map(|texts| texts.iter().map(|text| literal(text)).collect()),
-            regex: Some(regex.clone()),
-        };
-        let (is_wanted, alternatives) = match condition {
-            LineCondition::Contains(needles) | LineCondition::Lacks(needles) => {
-                let alternatives = needles.iter().map(|needle| match needle.text() {
-                    // An empty text is in every line.
-                    [] => Alternative { literals: None, regex: None },
-                    text => Alternative { literals: Some(vec![literal(text)]), regex: None },
-                });
-                let is_wanted = matches!(condition, LineCondition::Contains(_));
-                (is_wanted, alternatives.collect())
-            }
-            LineCondition::Matches(regexes) => (true, regexes.iter().map(of_regex).collect()),
-            LineCondition::MatchesNot(regexes) => (false, regexes.iter().map(of_regex).collect()),
-        };
-        LineFilter { is_wanted, alternatives }
-    }
-}
-
-impl Literal {
-    fn new(text: &[u8], templates: usize) -> Self {
-        let finder = Finder::new(text).into_owned();
-        let verdicts = (0..templates).map(|_| OnceCell::new()).collect();
-        Literal { finder, verdicts, blocks: Default::default() }
     }
 }

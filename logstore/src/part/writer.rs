@@ -11,8 +11,8 @@ use model::log::{LEVEL, field_of};
 use model::read::RangeNs;
 
 use super::build::{Builder, ROWS_MAX, Templates};
-use super::cells::{Cell, CellWriter, cell_of, decode_cells};
-use super::index::{BlockEntry, Index, Section, StreamStats};
+use super::cells::{Cell, CellKind, CellWriter};
+use super::index::{BlockEntry, Index, Section, StreamStats, Template};
 use super::{FILE, MAGIC, Part, PartMeta, PartRow, VERSION, words};
 use crate::error::{Error, Result};
 
@@ -82,9 +82,8 @@ impl PartWriter {
             }
         };
         let (at, bytes) = (row.at.0, row.line.len() as u64);
-        self.cells.add(Cell { stream: row.stream, cell: cell_of(at), level, records: 1, bytes });
         self.count(StreamStats { stream: row.stream, first: at, last: at, rows: 1, bytes });
-        self.builder.push(row, &mut self.templates);
+        self.builder.push(row, level, &mut self.templates);
         if self.builder.is_full() {
             self.end_block()?;
         }
@@ -111,7 +110,7 @@ impl PartWriter {
         if self.builder.is_empty() {
             return Ok(());
         }
-        let block = self.builder.finish(&mut self.templates);
+        let block = self.builder.finish(&mut self.templates, &mut self.cells);
         let block = block.map_err(Error::io("write", &self.dir))?;
         self.write_block(&block.bytes, block.entry)?;
         self.grams.push(block.grams);
@@ -163,9 +162,18 @@ impl PartWriter {
             self.count(StreamStats { stream: known(streams, stats.stream), ..*stats });
         }
         let levels: Vec<u32> = index.levels.iter().map(|level| self.cells.level(level)).collect();
-        for cell in decode_cells(&part.section(&index.counts)?)? {
-            let (stream, level) = (known(streams, cell.stream), known(&levels, cell.level));
-            self.cells.add(Cell { stream, level, ..cell });
+        for run in &index.cells {
+            let cells = part.cells(run)?;
+            let template = run.kind.template.map(|template| known(&templates, template));
+            let kind = CellKind { template, level: known(&levels, run.kind.level) };
+            for (stream, places) in &cells.streams {
+                let stream = known(streams, *stream);
+                for at in places.clone() {
+                    let (cell, bytes) = (cells.cells[at], cells.bytes[at]);
+                    let records = cells.records[at];
+                    self.cells.add(kind, Cell { stream, cell, records, bytes });
+                }
+            }
         }
         Ok(())
     }
@@ -173,8 +181,13 @@ impl PartWriter {
     /// Everything is durable on return.
     pub(crate) fn finish(mut self) -> Result<PartMeta> {
         self.end_block()?;
-        let cells = self.cells.encode();
-        self.index.counts = self.write_section(&cells)?;
+        let (templates, file) = (&self.templates.list, &mut self.file);
+        let fixed = |template: Option<u32>| fixed_bytes(templates, template);
+        self.index.cells = self.cells.finish(fixed, |bytes| {
+            let (offset, length) = (file.position(), bytes.len() as u64);
+            file.write(bytes)?;
+            Ok::<_, Error>(Section { offset, stored: length, length })
+        })?;
         let words = words::build(&self.grams)
             .map_err(|error| Error::io("write", &self.dir)(std::io::Error::other(error)))?;
         let offset = self.file.position();
@@ -197,6 +210,12 @@ impl PartWriter {
         disk::files::sync_folder(&self.dir).map_err(Error::io("sync", &self.dir))?;
         Ok(meta(&self.index, disk_bytes))
     }
+}
+
+/// The bytes that each line of a template has in any case.
+pub(crate) fn fixed_bytes(templates: &[Template], template: Option<u32>) -> u64 {
+    let template = template.and_then(|template| templates.get(template as usize));
+    template.map_or(0, |template| template.fixed_bytes() as u64)
 }
 
 /// What a part holds, by its index.

@@ -42,6 +42,10 @@ impl LogAdmin for LogStore {
         figures
     }
 
+    fn snapshot(&self) -> Result<String> {
+        Ok(self.snapshot_here()?)
+    }
+
     fn delete(&self, selection: &LogSelection, query: &str) -> Result<u64> {
         Ok(self.delete_selected(selection, query)?)
     }

@@ -288,7 +288,12 @@ pub(crate) fn decode_numbers(bytes: &[u8], count: usize) -> Result<Vec<u64>, Cod
                 if told.n_processed != count || !told.finished {
                     return Err(wrong);
                 }
-                return Ok(small.into_iter().map(|number| real(number.into())).collect());
+                let small = small.into_iter().map(u64::from);
+                // Without a product several are made at once.
+                return Ok(match divisor {
+                    1 => small.map(|number| least.wrapping_add(number)).collect(),
+                    _ => small.map(real).collect(),
+                });
             }
             let mut numbers = vec![0u64; count];
             let told = simple_decompress_into(rest, &mut numbers).map_err(|_| wrong)?;

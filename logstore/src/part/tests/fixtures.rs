@@ -12,6 +12,7 @@ use model::read::{Direction, LogColumns, LogRequest, RangeNs};
 use model::{Labels, Matcher, QueryContext, TimestampNs};
 
 use crate::cursor::{Hidden, RowKey, ScanPlan, fields_match};
+use crate::part::block::Block;
 use crate::part::{Part, PartRow, PartWriter};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,8 +137,21 @@ pub(super) fn read_naively(rows: &[Row], streams: &[Labels], plan: &ScanPlan) ->
     found
 }
 
-/// Records and bytes by stream, values of fields, and bucket.
-pub(super) type Counts = BTreeMap<(usize, Vec<String>, usize), (u64, u64)>;
+/// Records and bytes by stream, values of fields, pattern, and bucket.
+pub(super) type Counts = BTreeMap<(usize, Vec<String>, String, usize), (u64, u64)>;
+
+/// The pattern of each row by its arrival.
+pub(super) fn patterns_of(part: &Arc<Part>) -> BTreeMap<u64, String> {
+    let mut patterns = BTreeMap::new();
+    for at in 0..part.index().blocks.len() {
+        let block = Block::open(part, at).unwrap();
+        for (row, arrival) in block.arrivals().unwrap().iter().enumerate() {
+            let id = block.entry().templates[block.templates().unwrap().of(row)].0;
+            patterns.insert(*arrival, part.index().templates[id as usize].pattern());
+        }
+    }
+    patterns
+}
 
 pub(super) fn count(
     part: &Arc<Part>,
@@ -150,7 +164,8 @@ pub(super) fn count(
     let flow = part.count(request, hidden, &context, &mut |count| {
         let stream = streams.iter().position(|labels| labels == count.stream).unwrap();
         let fields = count.fields.iter().map(|value| (*value).to_owned()).collect();
-        let sum = counts.entry((stream, fields, count.bucket)).or_default();
+        let pattern = count.pattern.unwrap_or_default().to_owned();
+        let sum = counts.entry((stream, fields, pattern, count.bucket)).or_default();
         assert!(count.records > 0 && count.pattern.is_some() == request.by_pattern);
         sum.0 += count.records;
         sum.1 += count.bytes;
@@ -160,8 +175,10 @@ pub(super) fn count(
     counts
 }
 
+/// The answer by looking at each row; `patterns` tells theirs.
 pub(super) fn count_naively(
     rows: &[Row],
+    patterns: &BTreeMap<u64, String>,
     streams: &[Labels],
     request: &LogCountRequest,
     hidden: &[Hidden],
@@ -177,7 +194,9 @@ pub(super) fn count_naively(
                 let value = |name: &String| field_of(shown.stream, shown.metadata, name).to_owned();
                 let fields = request.by_fields.iter().map(value).collect();
                 let bucket = request.bucket_of(shown.at);
-                let sum = counts.entry((row.stream, fields, bucket)).or_default();
+                let pattern = patterns.get(&row.arrival).filter(|_| request.by_pattern);
+                let pattern = pattern.cloned().unwrap_or_default();
+                let sum = counts.entry((row.stream, fields, pattern, bucket)).or_default();
                 sum.0 += 1;
                 sum.1 += shown.line.len() as u64;
             }

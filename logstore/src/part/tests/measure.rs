@@ -322,9 +322,10 @@ fn part_of(rows: usize, print: bool) -> (tempfile::TempDir, Arc<Part>) {
         println!("{} rows, {:.1} B a line", meta.rows, per(meta.line_bytes));
         println!("sealed in {:.2} us a row", spent.as_secs_f64() * 1e6 / meta.rows as f64);
         println!(
-            "{:.1} B a row on disk, templates {}",
+            "{:.1} B a row on disk, templates {}, runs of cells {}",
             per(meta.disk_bytes),
-            part.patterns().len()
+            part.index().templates.len(),
+            part.index().cells.len()
         );
         for (name, bytes) in part.figures() {
             println!("  {name}: {:.2}", per(bytes));
@@ -349,6 +350,16 @@ fn rows_of(part: &Arc<Part>, lines: Vec<LineCondition>, fields: Vec<Matcher>) ->
 }
 
 fn counted(part: &Arc<Part>, lines: Vec<LineCondition>, by: &[&str], start: i64) -> u64 {
+    counted_by(part, lines, by, start, false)
+}
+
+fn counted_by(
+    part: &Arc<Part>,
+    lines: Vec<LineCondition>,
+    by: &[&str],
+    start: i64,
+    by_pattern: bool,
+) -> u64 {
     let request = LogCountRequest {
         matchers: Vec::new(),
         lines,
@@ -357,7 +368,7 @@ fn counted(part: &Arc<Part>, lines: Vec<LineCondition>, by: &[&str], start: i64)
         width_ns: 60_000_000_000,
         buckets: 62,
         by_fields: by.iter().map(|name| (*name).to_owned()).collect(),
-        by_pattern: false,
+        by_pattern,
     };
     let mut rows = 0;
     let flow = part.count(&request, &[], &QueryContext::unlimited(), &mut |count| {
@@ -421,6 +432,15 @@ fn measure() {
         time("count by level, not aligned", &|| counted(&part, Vec::new(), &["detected_level"], 1)),
         all
     );
+    let service = ["service_name"];
+    assert_eq!(time("count by service", &|| counted(&part, Vec::new(), &service, 0)), all);
+    assert_eq!(time("count by pattern", &|| counted_by(&part, Vec::new(), &[], 0, true)), all);
+    let lacks = || vec![LineCondition::lacks("exhausted")];
+    time("count of lines without a word", &|| counted(&part, lacks(), &[], 0));
+    let folded = || regex("(?i)EXHAUSTED");
+    time("regex that ignores case", &|| rows_of(&part, folded(), Vec::new()));
+    time("count of a regex that ignores case", &|| counted(&part, folded(), &[], 0));
+    time("count of a word, not aligned", &|| counted(&part, has("exhausted"), &[], 1));
     time("count of lines with a word", &|| counted(&part, has("exhausted"), &[], 0));
     time("scan of all", &|| rows_of(&part, Vec::new(), Vec::new()));
     part.verify().unwrap();

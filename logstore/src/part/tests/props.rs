@@ -1,15 +1,18 @@
 //! What a part answers is what looking at each row answers.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use disk::files::RealFiles;
 use model::log::{LineCondition, LogCountRequest, Needle};
 use model::read::{Direction, RangeNs};
-use model::{LogSelection, MatchOp, Matcher, TimestampNs};
+use model::{LogSelection, MatchOp, Matcher, QueryContext, TimestampNs};
 use proptest::prelude::*;
 use regex::Regex;
 
-use super::fixtures::{Row, count, count_naively, everything, open, read, read_naively, write};
+use super::fixtures::{
+    Row, count, count_naively, everything, open, patterns_of, read, read_naively, write,
+};
 use super::generate::{rows, streams};
 use crate::cursor::{Hidden, ScanPlan};
 use crate::part::merge::merge_small;
@@ -33,7 +36,17 @@ fn condition(rows: &[Row], kind: u8, seed: usize, length: usize) -> LineConditio
         6 => LineCondition::MatchesNot(vec![regex(&format!("(?i){}", regex::escape(&needle(0))))]),
         7 => LineCondition::Matches(vec![regex("(timeout|failed|u1\\d+ )"), regex("^$")]),
         8 => LineCondition::contains("absent literal"),
-        _ => LineCondition::contains(line(seed)),
+        9 => LineCondition::contains(line(seed)),
+        10 => {
+            let text = regex::escape(&needle(0).to_ascii_uppercase());
+            LineCondition::Matches(vec![regex(&format!("(?i){text}"))])
+        }
+        11 => LineCondition::Matches(vec![regex(&format!(
+            "(?i:{}).|(?i)LOGGED in|^connection.*d$",
+            regex::escape(&needle(0))
+        ))]),
+        12 => LineCondition::Matches(vec![regex("(?i)CLOS.D"), regex("log+ed .*m")]),
+        _ => LineCondition::MatchesNot(vec![regex("(?i)Connection"), regex("worker")]),
     }
 }
 
@@ -72,14 +85,14 @@ struct Wish {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    let line = (0u8..10, 0usize..10_000, 1usize..20);
-    let hidden = prop::option::of((0u8..10, 0usize..10_000, 1usize..20, 0i64..1000));
+    let line = (0u8..14, 0usize..10_000, 1usize..20);
+    let hidden = prop::option::of((0u8..14, 0usize..10_000, 1usize..20, 0i64..1000));
     (
         prop::collection::vec(line, 0..3),
         prop::collection::vec((0u8..7, 0usize..1000), 0..2),
         hidden,
         0i64..100_000,
-        0u8..6,
+        0u8..8,
     )
         .prop_map(|(lines, fields, hidden, time, by)| Wish { lines, fields, hidden, time, by })
 }
@@ -115,11 +128,12 @@ fn count_request(rows: &[Row], wish: &Wish) -> LogCountRequest {
         0 | 1 => (-10_000_000_000, 10_000_000_000, 8),
         2 => (-20_000_000_000, 20_000_000_000, 2),
         3 => (3_000_000_000, 7_500_000_000, 5),
+        4 | 5 => (-5_000_000_000, 30_000_000_000, 2),
         _ => (-1, 100_000_000_000, 1),
     };
     let names: &[&str] = match wish.by {
-        0 => &["detected_level"],
-        1 => &[],
+        0 | 4 => &["detected_level"],
+        1 | 5 => &[],
         2 => &["service_name", "detected_level"],
         3 => &["trace_id"],
         _ => &["user", "detected_level", "absent"],
@@ -132,12 +146,19 @@ fn count_request(rows: &[Row], wish: &Wish) -> LogCountRequest {
         width_ns,
         buckets,
         by_fields: names.iter().map(|name| (*name).to_owned()).collect(),
-        by_pattern: wish.by == 5,
+        by_pattern: wish.by % 2 == 1,
     }
 }
 
+/// Fewer cases than usual, which are large, unless the environment asks for some.
+fn config() -> ProptestConfig {
+    let asked = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { asked.cases } else { 96 };
+    ProptestConfig { cases, ..asked }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..Default::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn a_part_answers_as_a_naive_scan(
@@ -151,6 +172,7 @@ proptest! {
         let all = ScanPlan { request: everything(), hidden: Vec::new() };
         let naive = read_naively(&rows, &streams, &all);
         prop_assert_eq!(read(&part, &streams, all), naive);
+        let patterns = patterns_of(&part);
         for wish in &wishes {
             for order in [Some(Direction::Forward), Some(Direction::Backward), None] {
                 let plan = plan(&rows, wish, order);
@@ -164,7 +186,7 @@ proptest! {
             }
             let hidden = plan(&rows, wish, None).hidden;
             let request = count_request(&rows, wish);
-            let naive = count_naively(&rows, &streams, &request, &hidden);
+            let naive = count_naively(&rows, &patterns, &streams, &request, &hidden);
             prop_assert_eq!(count(&part, &streams, &request, &hidden), naive, "{:?}", request);
         }
     }
@@ -199,7 +221,8 @@ proptest! {
         let naive = read_naively(&rows, &streams, &plan);
         prop_assert_eq!(read(&part, &streams, plan), naive);
         let request = count_request(&rows, &wish);
-        let naive = count_naively(&rows, &streams, &request, &all_hidden);
+        let patterns = patterns_of(&part);
+        let naive = count_naively(&rows, &patterns, &streams, &request, &all_hidden);
         prop_assert_eq!(count(&part, &streams, &request, &[]), naive, "{:?}", request);
     }
 }
@@ -218,8 +241,23 @@ fn patterns_match_their_lines() {
         })
         .collect();
     let part = write(&folder.path().join("p"), &streams, &rows);
-    let patterns = part.patterns();
-    assert_eq!(patterns.len(), 1, "{patterns:?}");
-    assert_eq!(patterns[0].text, "user <_> logged in");
-    assert_eq!((patterns[0].first.0, patterns[0].rows), (0, 50));
+    let request = LogCountRequest {
+        matchers: Vec::new(),
+        lines: Vec::new(),
+        fields: Vec::new(),
+        start: TimestampNs(-10_000_000_000),
+        width_ns: 10_000_000_000,
+        buckets: 2,
+        by_fields: Vec::new(),
+        by_pattern: true,
+    };
+    let mut patterns = Vec::new();
+    let flow = part.count(&request, &[], &QueryContext::unlimited(), &mut |count| {
+        patterns.push((count.pattern.unwrap().to_owned(), count.bucket, count.records));
+        ControlFlow::Continue(())
+    });
+    assert!(flow.unwrap().is_continue());
+    patterns.sort();
+    let pattern = "user <_> logged in".to_owned();
+    assert_eq!(patterns, [(pattern.clone(), 0, 1), (pattern, 1, 49)]);
 }
