@@ -124,13 +124,15 @@ pub(crate) fn read_rule_files(
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
             Err(error) => errors.push(format!("{name}: {error}")),
-            Ok(text) => match file::parse_with(&name, &text, &check_expr, *language, unknown_keys) {
-                Ok((file, more)) => {
-                    files.push(file);
-                    warnings.extend(more);
+            Ok(text) => {
+                match file::parse_with(&name, &text, &check_expr, *language, unknown_keys) {
+                    Ok((file, more)) => {
+                        files.push(file);
+                        warnings.extend(more);
+                    }
+                    Err(more) => errors.extend(more.iter().map(ToString::to_string)),
                 }
-                Err(more) => errors.extend(more.iter().map(ToString::to_string)),
-            },
+            }
         }
     }
     if errors.is_empty() { Ok((files, warnings)) } else { anyhow::bail!(errors.join("\n")) }

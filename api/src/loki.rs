@@ -5,12 +5,13 @@
 
 mod delete;
 mod fields;
-mod index;
+pub(crate) mod index;
 mod labels;
 mod patterns;
 mod query;
-mod range;
+pub(crate) mod range;
 mod result;
+mod rules;
 mod tail;
 
 use std::sync::Arc;
@@ -52,7 +53,48 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
             get(delete::list).post(delete::add).put(delete::add).delete(delete::cancel),
         )
         .route("/drilldown-limits", get(drilldown_limits))
+        .route("/rules", get(rules::all))
+        .route("/rules/{namespace}", get(rules::of_namespace))
+        .route("/rules/{namespace}/{group}", get(rules::one))
         .route("/status/buildinfo", get(buildinfo))
+}
+
+/// Old paths, below `/api/prom`; answers are those of the paths of today.
+pub(crate) fn legacy_router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/query", get(query::range).post(query::range))
+        .route("/tail", get(tail::tail))
+        .route("/label", get(labels::names).post(labels::names))
+        .route("/label/{name}/values", get(labels::values).post(labels::values))
+        .route("/series", get(labels::series).post(labels::series))
+        .route("/rules", get(rules::all))
+        .route("/rules/{namespace}", get(rules::of_namespace))
+        .route("/rules/{namespace}/{group}", get(rules::one))
+}
+
+/// What Loki tells operators at its root, as far as it means something here.
+pub(crate) fn operator_router() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/config", get(config))
+        .route("/services", get(services))
+        .route("/log_level", get(log_level))
+}
+
+/// `config`: the configuration as YAML, secrets masked.
+async fn config(State(app): App) -> Response {
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], app.state.status.config_text()).into_response()
+}
+
+/// `services`: there is one.
+async fn services(State(app): App) -> String {
+    let state = if app.state.status.has_started() { "Running" } else { "Starting" };
+    format!("signalbox => {state}\n")
+}
+
+/// `log_level`: how much this process logs.
+async fn log_level() -> Response {
+    let level = tracing::level_filters::LevelFilter::current();
+    json(|json| json.object([("message", format!("Current log level is {level}").as_str())]))
 }
 
 /// A failure in the words of Loki.
@@ -148,7 +190,7 @@ async fn drilldown_limits(State(app): App) -> Response {
             "{{\"limits\":{{\"discover_log_levels\":true,\"discover_service_name\":[\"service_name\"],\
              \"log_level_fields\":[\"severity_text\"],\"max_entries_limit_per_query\":{},\
              \"max_line_size_truncate\":false,\"max_query_bytes_read\":\"{}B\",\
-             \"query_timeout\":\"{}s\",\"volume_enabled\":true,\"volume_max_series\":1000}},\
+             \"pattern_persistence_enabled\":true,\"query_timeout\":\"{}s\",\"volume_enabled\":true,\"volume_max_series\":1000}},\
              \"pattern_ingester_enabled\":true,\"version\":",
             options.log_lines_max,
             options.limits.bytes_max,

@@ -3,9 +3,12 @@
 //! `metrics/status`: numbers of the time-series store, and budgets that were reached.
 //! `metrics/merge`: seals and merges everything now. `metrics/deletions`: deletions that can be taken
 //! back; `DELETE metrics/deletions/{id}` takes one back. `metrics/cardinality` tells where series come
-//! from (`native/cardinality.rs`).
+//! from (`native/cardinality.rs`). `logs/...` searches and counts log records (`native/logs.rs`).
+//! `logs/status`, `logs/merge`, `logs/snapshot`: the same of the log store (`native/log_store.rs`).
 
 mod cardinality;
+mod log_store;
+mod logs;
 
 use std::sync::Arc;
 
@@ -25,10 +28,14 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/metrics/status", get(status))
         .route("/metrics/merge", post(merge))
+        .route("/logs/status", get(log_store::status))
+        .route("/logs/merge", post(log_store::merge))
+        .route("/logs/snapshot", post(log_store::snapshot))
         .route("/metrics/deletions", get(deletions))
         .route("/metrics/deletions/{id}", delete(undelete))
         .route("/metrics/cardinality", get(cardinality::all))
         .route("/metrics/cardinality/{metric}", get(cardinality::of_metric))
+        .nest("/logs", logs::router())
 }
 
 async fn status(State(app): App) -> Answer {
@@ -46,8 +53,14 @@ async fn merge(State(app): App, headers: HeaderMap) -> Answer {
     Ok(success(|json| write_status(json, &answer.0, &answer.1)))
 }
 
-fn write_status(json: &mut Json, figures: &[(String, u64)], overflows: &[Overflow]) {
-    json.raw("{\"figures\":{");
+fn write_figures(json: &mut Json, figures: &[(String, u64)]) {
+    json.raw("{\"figures\":");
+    write_numbers(json, figures);
+    json.raw("}");
+}
+
+fn write_numbers(json: &mut Json, figures: &[(String, u64)]) {
+    json.raw("{");
     for (i, (name, value)) in figures.iter().enumerate() {
         if i > 0 {
             json.raw(",");
@@ -55,7 +68,13 @@ fn write_status(json: &mut Json, figures: &[(String, u64)], overflows: &[Overflo
         json.string(name);
         json.raw_fmt(format_args!(":{value}"));
     }
-    json.raw("},\"overflows\":");
+    json.raw("}");
+}
+
+fn write_status(json: &mut Json, figures: &[(String, u64)], overflows: &[Overflow]) {
+    json.raw("{\"figures\":");
+    write_numbers(json, figures);
+    json.raw(",\"overflows\":");
     json.array(overflows, |json, overflow| {
         json.raw("{\"budget\":");
         json.string(overflow.budget);

@@ -29,6 +29,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/prometheus/version", get(prometheus::version))
         .nest("/native/v1", native::router())
         .nest("/loki/api/v1", loki::router())
+        .nest("/api/prom", loki::legacy_router())
+        .merge(loki::operator_router())
         .merge(tempo::router(&shared))
         .nest("/alertmanager/api/v2", alertmanager_v2::router())
         .nest("/alertmanager/-", management::probes())

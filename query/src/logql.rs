@@ -33,8 +33,8 @@ mod tests;
 
 pub use ast::{Expr, LogExpr, MetricExpr};
 pub use eval::{
-    Evaluation, InstantOptions, LogEntry, LogResult, LogStats, LogStream, Value, evaluate_instant,
-    evaluate_log, evaluate_range,
+    Evaluation, InstantOptions, LogEntry, LogResult, LogStats, LogStream, LogVisit, StreamGroups,
+    Value, VisitLine, evaluate_instant, evaluate_log, evaluate_range, visit_log,
 };
 pub use parser::parse;
 pub use selection::selection;

@@ -117,6 +117,7 @@ impl Group {
         let status = RwLock::new(Arc::new(RuleGroupStatus {
             name: spec.name.clone(),
             file: file.to_owned(),
+            language: spec.language,
             interval_ms,
             limit: spec.limit,
             evaluation_seconds: 0.0,
@@ -385,6 +386,7 @@ impl Group {
         let status = RuleGroupStatus {
             name: self.spec.name.clone(),
             file: self.file.clone(),
+            language: self.spec.language,
             interval_ms: self.interval_ms,
             limit: self.spec.limit,
             evaluation_seconds: state.seconds,

@@ -2,6 +2,8 @@
 
 use model::{Labels, TimestampMs};
 
+use crate::file::Language;
+
 /// Whether a rule's last evaluation was good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Health {
@@ -113,6 +115,8 @@ pub struct RuleGroupStatus {
     pub name: String,
     /// Its file.
     pub file: String,
+    /// The language of its expressions.
+    pub language: Language,
     /// Milliseconds between evaluations.
     pub interval_ms: i64,
     /// The most alerts or series of one rule; 0 is no limit.

@@ -32,9 +32,7 @@ pub(super) async fn add(State(app): App, parameters: Parameters) -> Answer {
         .into());
     }
     let Some(start) = parameters.time_ns("start")? else {
-        return Err(
-            Error::parameter("start", "a deletion needs the time from which on").into()
-        );
+        return Err(Error::parameter("start", "a deletion needs the time from which on").into());
     };
     let now = app.state.clock.now();
     let end = parameters.time_ns("end")?.unwrap_or(now);

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::extract::{Path, State};
+use model::Labels;
 use model::read::Direction;
+use query::logql::ast::Stage;
 use query::logql::{self, LogEntry};
 
 use super::range::{self, HOUR_NS};
@@ -24,6 +26,15 @@ struct Detected {
 }
 
 impl Detected {
+    fn merge(&mut self, other: Detected) {
+        self.kind = self.kind.or(other.kind);
+        self.values.extend(other.values);
+        self.parsers.extend(other.parsers);
+        if !other.json_path.is_empty() {
+            self.json_path = other.json_path;
+        }
+    }
+
     fn add(&mut self, value: &str) {
         if self.kind.is_none() {
             self.kind = Some(kind_of(value));
@@ -75,18 +86,53 @@ async fn detect(app: std::sync::Arc<Shared>, parameters: &Parameters) -> Result<
             let direction = Direction::Backward;
             let found = logql::evaluate_log(&log, over, lines, direction, source, context)?;
             let mut fields = Fields::new();
-            for entry in found.streams.iter().flat_map(|stream| &stream.entries) {
-                add_entry(&mut fields, entry);
+            let parser = log.stages.iter().find_map(parser_name);
+            for stream in &found.streams {
+                for entry in &stream.entries {
+                    add_entry(&mut fields, &stream.labels, entry, parser);
+                }
             }
             Ok(fields)
         })
         .await
 }
 
-fn add_entry(fields: &mut Fields, entry: &LogEntry) {
+/// Loki's name of a parser.
+fn parser_name(stage: &Stage) -> Option<&'static str> {
+    match stage {
+        Stage::Json(_) | Stage::Unpack => Some("json"),
+        Stage::Logfmt { .. } => Some("logfmt"),
+        Stage::Regexp(_) => Some("regexp"),
+        Stage::Pattern(_) => Some("pattern"),
+        _ => None,
+    }
+}
+
+/// Adds the fields of a line under the names by which a query finds them. `parser` is the first of
+/// the query.
+fn add_entry(fields: &mut Fields, stream: &Labels, entry: &LogEntry, parser: Option<&'static str>) {
     for (name, value) in &entry.metadata {
         fields.entry(name.clone()).or_default().add(value);
     }
+    let mut in_line = Fields::new();
+    add_line(&mut in_line, entry);
+    for (name, found) in in_line {
+        let has_name = |(other, _): &(String, String)| *other == name;
+        let is_taken = stream.get(&name).is_some() || entry.metadata.iter().any(has_name);
+        let name = if is_taken { format!("{name}_extracted") } else { name };
+        fields.entry(name).or_default().merge(found);
+    }
+    for (name, value) in entry.parsed.iter().filter(|(name, _)| !name.starts_with("__")) {
+        let field = fields.entry(name.clone()).or_default();
+        if field.parsers.is_empty() {
+            field.parsers.extend(parser);
+        }
+        field.add(value);
+    }
+}
+
+/// Adds what the line itself has.
+fn add_line(fields: &mut Fields, entry: &LogEntry) {
     let line = entry.line.trim();
     if line.starts_with('{')
         && let Ok(serde_json::Value::Object(object)) = serde_json::from_str(line)

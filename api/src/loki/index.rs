@@ -21,8 +21,9 @@ use crate::state::App;
 /// Series of a volume answer, at most.
 const SERIES_MAX: usize = 5000;
 
-/// Counts by stream and step of `(start, end]`: the store has such counts, and reads no line for them.
-pub(super) fn counts(matchers: Vec<Matcher>, over: RangeNs, step_ns: i64) -> LogCountRequest {
+/// Counts by stream and step of `(start, end]`: the store has such counts, and reads no line for
+/// them.
+pub(crate) fn counts(matchers: Vec<Matcher>, over: RangeNs, step_ns: i64) -> LogCountRequest {
     let length = over.end.0.saturating_sub(over.start.0).max(1);
     let step_ns = step_ns.min(length);
     LogCountRequest {
@@ -142,6 +143,12 @@ impl Volume {
     }
 }
 
+/// What the store had to read; nothing where it has the counts.
+fn cost(context: &QueryContext) -> LogStats {
+    let (lines_read, bytes_read) = (context.items_used(), context.bytes_used());
+    LogStats { lines_read, bytes_read, lines_matched: lines_read }
+}
+
 /// `index/volume`: bytes by series, the largest first.
 pub(super) async fn volume(State(app): App, parameters: Parameters) -> Answer {
     let volume = Volume::read(&parameters, app.state.clock.as_ref())?;
@@ -160,7 +167,7 @@ pub(super) async fn volume(State(app): App, parameters: Parameters) -> Answer {
             json.raw("}");
         });
         json.raw(r#","stats":"#);
-        let stats = LogStats::default();
+        let stats = cost(context);
         write_stats(&mut json, &Cost { stats, queued: timing.queued, evaluated }, volumes.len());
         json.raw("}}");
         Ok(json.finish())
@@ -191,7 +198,7 @@ pub(super) async fn volume_range(State(app): App, parameters: Parameters) -> Ans
             json.raw("}");
         });
         json.raw(r#","stats":"#);
-        let stats = LogStats::default();
+        let stats = cost(context);
         write_stats(&mut json, &Cost { stats, queued: timing.queued, evaluated }, volumes.len());
         json.raw("}}");
         Ok(json.finish())

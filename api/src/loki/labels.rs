@@ -79,13 +79,26 @@ pub(super) async fn series(State(app): App, parameters: Parameters) -> Answer {
     Ok(success(|json| json.array(&streams, |json, labels| json.labels(labels))))
 }
 
-/// `detected_labels`: names with the number of their values.
+/// Labels that are detected whatever their values are.
+const KEPT: [&str; 4] = ["cluster", "namespace", "instance", "pod"];
+
+/// Whether a value is a mere number or a UUID, which says nothing to people.
+fn is_id(value: &str) -> bool {
+    let is_uuid = value.len() == 36
+        && value.bytes().enumerate().all(|(i, byte)| {
+            if matches!(i, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() }
+        });
+    is_uuid || value.parse::<f64>().is_ok()
+}
+
+/// `detected_labels`: names with the number of their values, but for labels that hold only ids.
 pub(super) async fn detected(State(app): App, parameters: Parameters) -> Answer {
     let streams = streams_of_query(app, &parameters).await?;
     let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (name, value) in streams.iter().flat_map(Labels::iter) {
         values.entry(name).or_default().insert(value);
     }
+    values.retain(|name, values| KEPT.contains(name) || !values.iter().all(|v| is_id(v)));
     Ok(json(|json| {
         json.raw(r#"{"detectedLabels":"#);
         json.array(&values, |json, (name, values)| {

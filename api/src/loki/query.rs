@@ -1,10 +1,13 @@
 //! `query`, `query_range` and `format_query`.
 
+use std::ops::ControlFlow;
+
 use axum::extract::State;
 use http::HeaderMap;
-use model::QueryContext;
 use model::read::RangeNs;
-use query::logql::{self, Expr, Value};
+use model::{Labels, LogSource, QueryContext, TimestampNs};
+use query::logql::{self, Expr, LogResult, LogVisit, StreamGroups, Value};
+use rustc_hash::FxHashMap;
 
 use super::result::{Cost, answer_text, wants_categories};
 use super::{Answer, json_response, parse, range, success};
@@ -50,13 +53,25 @@ pub(super) async fn range(State(app): App, headers: HeaderMap, parameters: Param
     let limit = range::lines(&parameters, options.log_lines_max)?;
     let direction = range::direction(&parameters)?;
     let step_ns = range::step_ns(&parameters, over, options.points_per_series_max)?;
+    let interval_ns = range::interval_ns(&parameters)?;
     let expr = parse(&parameters)?;
     let (shared, categorized) = (app.clone(), wants_categories(&headers));
     let text = app.runner.run(None, move |context, timing| {
         let source = shared.state.logs.as_ref();
         let (value, stats, warnings) = match &expr {
             Expr::Log(log) => {
-                let result = logql::evaluate_log(log, over, limit, direction, source, context)?;
+                let result = if interval_ns > 0 {
+                    let lines = LogVisit {
+                        log,
+                        range: over,
+                        direction,
+                        lines: Vec::new(),
+                        wants: &|_| true,
+                    };
+                    sparse(&lines, limit, interval_ns, source, context)?
+                } else {
+                    logql::evaluate_log(log, over, limit, direction, source, context)?
+                };
                 let stats = result.stats;
                 (Value::Streams(result), stats, Vec::new())
             }
@@ -66,6 +81,31 @@ pub(super) async fn range(State(app): App, headers: HeaderMap, parameters: Param
         Ok(answer_text(value, categorized, &cost, &warnings))
     });
     Ok(json_response(text.await?))
+}
+
+/// Lines with at least `interval_ns` between two of a stream.
+fn sparse(
+    lines: &LogVisit<'_>,
+    limit: usize,
+    interval_ns: i64,
+    source: &dyn LogSource,
+    context: &QueryContext,
+) -> Result<LogResult> {
+    let mut groups = StreamGroups::default();
+    let mut last: FxHashMap<Labels, TimestampNs> = FxHashMap::default();
+    let mut kept = 0;
+    let stats = logql::visit_log(lines, source, context, &mut |_, stream, entry| {
+        let is_near = |shown: &TimestampNs| shown.0.abs_diff(entry.at.0) < interval_ns as u64;
+        if last.get(&stream).is_some_and(is_near) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        last.insert(stream.clone(), entry.at);
+        context.hold(entry.held_bytes())?;
+        groups.push(stream, entry);
+        kept += 1;
+        Ok(if kept < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(LogResult { streams: groups.streams, stats })
 }
 
 fn metric_range(

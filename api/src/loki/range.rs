@@ -6,11 +6,11 @@ use model::{Clock, TimestampNs};
 use crate::error::{Error, Result};
 use crate::parameters::{Parameters, bad_duration, parse_duration_ms};
 
-pub(super) const SECOND_NS: i64 = 1_000_000_000;
-pub(super) const HOUR_NS: i64 = 3600 * SECOND_NS;
+pub(crate) const SECOND_NS: i64 = 1_000_000_000;
+pub(crate) const HOUR_NS: i64 = 3600 * SECOND_NS;
 
 /// `start` and `end`, or `since` before the end, or the last `default_ns`.
-pub(super) fn read(parameters: &Parameters, clock: &dyn Clock, default_ns: i64) -> Result<RangeNs> {
+pub(crate) fn read(parameters: &Parameters, clock: &dyn Clock, default_ns: i64) -> Result<RangeNs> {
     let end = parameters.time_ns("end")?.unwrap_or_else(|| clock.now());
     let since = match parameters.get("since") {
         None => default_ns,
@@ -23,7 +23,7 @@ pub(super) fn read(parameters: &Parameters, clock: &dyn Clock, default_ns: i64) 
 }
 
 /// As [`read`], but not empty.
-pub(super) fn read_positive(
+pub(crate) fn read_positive(
     parameters: &Parameters,
     clock: &dyn Clock,
     default_ns: i64,
@@ -38,7 +38,7 @@ pub(super) fn read_positive(
 }
 
 /// A duration with units, or seconds.
-pub(super) fn parse_duration_ns(text: &str) -> Option<i64> {
+pub(crate) fn parse_duration_ns(text: &str) -> Option<i64> {
     match parse_duration_ms(text) {
         // A number of seconds can be finer than a millisecond.
         Some(ms) => Some(ms.saturating_mul(1_000_000)),
@@ -47,7 +47,7 @@ pub(super) fn parse_duration_ns(text: &str) -> Option<i64> {
 }
 
 /// `step`, or Loki's choice of about 250 steps.
-pub(super) fn step_ns(parameters: &Parameters, range: RangeNs, points_max: i64) -> Result<i64> {
+pub(crate) fn step_ns(parameters: &Parameters, range: RangeNs, points_max: i64) -> Result<i64> {
     let length = range.end.0.saturating_sub(range.start.0);
     let step = match parameters.get("step") {
         None => (length / (250 * SECOND_NS)).max(1) * SECOND_NS,
@@ -69,8 +69,18 @@ pub(super) fn step_ns(parameters: &Parameters, range: RangeNs, points_max: i64) 
     Ok(step)
 }
 
+/// `interval`: the time between two lines of a stream; zero shows all lines.
+pub(crate) fn interval_ns(parameters: &Parameters) -> Result<i64> {
+    let Some(text) = parameters.get("interval") else { return Ok(0) };
+    let interval = parse_duration_ns(text).ok_or_else(|| bad_duration("interval", text))?;
+    if interval < 0 {
+        return Err(Error::BadRequest("interval must be >= 0".into()));
+    }
+    Ok(interval)
+}
+
 /// `limit` of lines.
-pub(super) fn lines(parameters: &Parameters, max: usize) -> Result<usize> {
+pub(crate) fn lines(parameters: &Parameters, max: usize) -> Result<usize> {
     let Some(text) = parameters.get("limit") else { return Ok(100.min(max)) };
     let limit: i64 = text
         .parse()
@@ -88,7 +98,7 @@ pub(super) fn lines(parameters: &Parameters, max: usize) -> Result<usize> {
 }
 
 /// `direction`.
-pub(super) fn direction(parameters: &Parameters) -> Result<Direction> {
+pub(crate) fn direction(parameters: &Parameters) -> Result<Direction> {
     match parameters.get("direction").map(str::to_ascii_lowercase).as_deref() {
         None | Some("backward") => Ok(Direction::Backward),
         Some("forward") => Ok(Direction::Forward),
@@ -99,6 +109,6 @@ pub(super) fn direction(parameters: &Parameters) -> Result<Direction> {
 }
 
 /// A range with its last instant included, for questions about names.
-pub(super) fn including_end(range: RangeNs) -> RangeNs {
+pub(crate) fn including_end(range: RangeNs) -> RangeNs {
     RangeNs { start: range.start, end: TimestampNs(range.end.0.saturating_add(1)) }
 }

@@ -1,9 +1,10 @@
 //! `tail`: new lines over a WebSocket.
 //!
 //! The store is asked again and again for the newest lines. Lines may arrive late, so each poll
-//! looks a little further back than the last one did and leaves out what was sent before.
+//! looks a little further back than the last one did and leaves out what was sent before, by the
+//! numbers that records have in the store. A client that falls far behind misses lines and is told.
 
-use std::hash::{Hash, Hasher};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
-use model::TimestampNs;
+use model::log::LogRow;
 use model::read::{Direction, RangeNs};
-use query::logql::{self, LogEntry, LogExpr, LogResult, LogStream};
-use rustc_hash::{FxHashMap, FxHasher};
+use model::{Labels, QueryContext, TimestampNs};
+use query::logql::{self, LogExpr, LogResult, LogStream, LogVisit, StreamGroups};
+use rustc_hash::FxHashMap;
 
 use super::range::{self, HOUR_NS, SECOND_NS};
 use super::result::{wants_categories, write_stream_list};
@@ -29,6 +31,15 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// How late a line may be and still be sent.
 const LATE_NS: i64 = 5 * SECOND_NS;
+
+/// A tail that is farther behind than this goes on near the present.
+const BEHIND_NS: i64 = 60 * SECOND_NS;
+
+/// Lines that are named of those that were left out.
+const DROPPED_MAX: usize = 100;
+
+/// A client that does not take a frame for so long is gone.
+const SEND_MAX: Duration = Duration::from_secs(30);
 
 /// The longest `delay_for`, in seconds.
 const DELAY_MAX: i64 = 5;
@@ -75,7 +86,7 @@ pub(super) async fn tail(
         categorized: wants_categories(&headers),
         start,
         began,
-        sent: Sent { from: began, counts: FxHashMap::default() },
+        sent: Sent { from: began, arrivals: FxHashMap::default() },
     };
     Ok(upgrade.on_upgrade(async move |socket| {
         let gauge = tail.app.telemetry.tails.clone();
@@ -91,42 +102,25 @@ fn too_many(max: usize) -> Response {
     (StatusCode::TOO_MANY_REQUESTS, text).into_response()
 }
 
-/// What was sent of the time that the next poll looks at again.
+/// What was sent of the time that the next poll looks at again: the numbers of records in the
+/// store, which tell equal lines apart.
 #[derive(Debug)]
 struct Sent {
     from: TimestampNs,
-    counts: FxHashMap<u64, (TimestampNs, usize)>,
+    arrivals: FxHashMap<u64, TimestampNs>,
 }
 
-impl Sent {
-    /// Keeps only lines that were not sent, and remembers them. `next_from` is where the next poll
-    /// begins.
-    fn keep_new(&mut self, result: LogResult, next_from: TimestampNs) -> Vec<LogStream> {
-        let mut counts: FxHashMap<u64, (TimestampNs, usize)> = FxHashMap::default();
-        let mut new = Vec::new();
-        for mut stream in result.streams {
-            stream.entries.retain(|entry| {
-                let key = key(&stream.labels, entry);
-                let count = counts.entry(key).or_insert((entry.at, 0));
-                count.1 += 1;
-                self.counts.get(&key).is_none_or(|(_, sent)| count.1 > *sent)
-            });
-            if !stream.entries.is_empty() {
-                new.push(stream);
-            }
-        }
-        counts.retain(|_, (at, _)| *at >= next_from);
-        self.from = next_from;
-        self.counts = counts;
-        new
-    }
+/// A line that was left out because the client is too slow.
+struct Dropped {
+    labels: Labels,
+    at: TimestampNs,
 }
 
-fn key(labels: &model::Labels, entry: &LogEntry) -> u64 {
-    let mut hasher = FxHasher::default();
-    labels.hash(&mut hasher);
-    (entry.at.0, &entry.line, &entry.metadata).hash(&mut hasher);
-    hasher.finish()
+/// What one poll found.
+#[derive(Default)]
+struct Frame {
+    streams: Vec<LogStream>,
+    dropped: Vec<Dropped>,
 }
 
 /// One tail.
@@ -180,42 +174,88 @@ impl Tail {
         }
     }
 
-    async fn query(&self, over: RangeNs, limit: usize, direction: Direction) -> Result<LogResult> {
-        let (app, log) = (self.app.clone(), self.log.clone());
-        let work = move |context: &model::QueryContext, _| {
-            let source = app.state.logs.as_ref();
+    /// The newest lines from before the tail began, oldest first.
+    async fn past(&self) -> Result<Frame> {
+        let over = RangeNs { start: self.start, end: self.began };
+        let (app, log, limit) = (self.app.clone(), self.log.clone(), self.limit);
+        let work = move |context: &QueryContext, _| {
+            let (source, direction) = (app.state.logs.as_ref(), Direction::Backward);
             Ok(logql::evaluate_log(&log, over, limit, direction, source, context)?)
         };
-        self.app.runner.run(None, work).await
-    }
-
-    /// The newest lines from before the tail began, oldest first.
-    async fn past(&self) -> Result<Vec<LogStream>> {
-        let over = RangeNs { start: self.start, end: self.began };
-        let mut streams = self.query(over, self.limit, Direction::Backward).await?.streams;
+        let mut streams = self.app.runner.run(None, work).await?.streams;
         for stream in &mut streams {
             stream.entries.reverse();
         }
-        Ok(streams)
+        Ok(Frame { streams, dropped: Vec::new() })
     }
 
-    async fn poll(&mut self) -> Result<Vec<LogStream>> {
+    /// Lines of a range that were not sent, oldest first, and whether there may be more.
+    async fn unsent(&mut self, over: RangeNs, limit: usize) -> Result<(Vec<LogStream>, bool)> {
+        let (app, log) = (self.app.clone(), self.log.clone());
+        let arrivals = std::mem::take(&mut self.sent.arrivals);
+        let work = move |context: &QueryContext, _| {
+            let mut groups = StreamGroups::default();
+            let mut count = 0;
+            let wants = |row: &LogRow<'_>| !arrivals.contains_key(&row.arrival);
+            let visit = LogVisit {
+                log: &log,
+                range: over,
+                direction: Direction::Forward,
+                lines: Vec::new(),
+                wants: &wants,
+            };
+            let source = app.state.logs.as_ref();
+            logql::visit_log(&visit, source, context, &mut |_, stream, entry| {
+                context.hold(entry.held_bytes())?;
+                groups.push(stream, entry);
+                count += 1;
+                Ok(if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            })?;
+            Ok((groups.streams, count >= limit, arrivals))
+        };
+        let (streams, is_cut, arrivals) = self.app.runner.run(None, work).await?;
+        self.sent.arrivals = arrivals;
+        Ok((streams, is_cut))
+    }
+
+    async fn poll(&mut self) -> Result<Frame> {
         let until = self.app.state.clock.now().plus_ns(-self.delay_ns);
+        let mut frame = Frame::default();
+        if until.0.saturating_sub(self.sent.from.0) > BEHIND_NS {
+            frame.dropped = self.skip(until.plus_ns(-LATE_NS)).await?;
+        }
         let over = RangeNs { start: self.sent.from, end: until };
-        let sent: usize = self.sent.counts.values().map(|(_, count)| *count).sum();
-        let limit = sent.saturating_add(self.app.state.options.log_lines_max);
-        let result = self.query(over, limit, Direction::Forward).await?;
-        let is_cut = result.stats.lines_matched >= limit as u64;
-        let last = result.streams.iter().flat_map(|stream| &stream.entries).map(|e| e.at).max();
+        let (streams, is_cut) = self.unsent(over, self.app.state.options.log_lines_max).await?;
+        let entries = || streams.iter().flat_map(|stream| &stream.entries);
+        let last = entries().map(|entry| entry.at).max();
         // If there were more lines than one poll takes, the next one goes on where it was cut.
         let reached = if is_cut { last.unwrap_or(until) } else { until };
-        let next_from = reached.plus_ns(-LATE_NS).max(self.began).max(self.sent.from);
-        Ok(self.sent.keep_new(result, next_from))
+        let from = reached.plus_ns(-LATE_NS).max(self.began).max(self.sent.from);
+        self.sent.arrivals.extend(entries().map(|entry| (entry.arrival, entry.at)));
+        self.sent.arrivals.retain(|_, at| *at >= from);
+        self.sent.from = from;
+        frame.streams = streams;
+        Ok(frame)
+    }
+
+    /// Leaves out what comes before `from`, and tells the first of it.
+    async fn skip(&mut self, from: TimestampNs) -> Result<Vec<Dropped>> {
+        let over = RangeNs { start: self.sent.from, end: from };
+        let (streams, _) = self.unsent(over, DROPPED_MAX).await?;
+        self.sent.arrivals.retain(|_, at| *at >= from);
+        self.sent.from = from;
+        let dropped = streams.into_iter().flat_map(|stream| {
+            let labels = stream.labels;
+            let entries = stream.entries.into_iter();
+            entries.map(move |entry| Dropped { labels: labels.clone(), at: entry.at })
+        });
+        Ok(dropped.collect())
     }
 
     /// Whether the client is still there.
-    async fn send(&self, socket: &mut WebSocket, streams: Vec<LogStream>) -> bool {
-        if streams.is_empty() {
+    async fn send(&self, socket: &mut WebSocket, frame: Frame) -> bool {
+        let Frame { streams, dropped } = frame;
+        if streams.is_empty() && dropped.is_empty() {
             return true;
         }
         let streams = if self.categorized {
@@ -226,7 +266,14 @@ impl Tail {
         let mut json = Json::new();
         json.raw(r#"{"streams":"#);
         write_stream_list(&mut json, &streams, self.categorized);
-        json.raw(r#","dropped_entries":[]}"#);
-        socket.send(Message::text(json.finish())).await.is_ok()
+        json.raw(r#","dropped_entries":"#);
+        json.array(&dropped, |json, dropped| {
+            json.raw(r#"{"labels":"#);
+            json.labels(&dropped.labels);
+            json.raw_fmt(format_args!(",\"timestamp\":\"{}\"}}", dropped.at.0));
+        });
+        json.raw("}");
+        let sent = socket.send(Message::text(json.finish()));
+        matches!(tokio::time::timeout(SEND_MAX, sent).await, Ok(Ok(())))
     }
 }

@@ -22,7 +22,7 @@ use model::{
 use parking_lot::Mutex;
 use query::logql::memory::MemoryLogs;
 use query::promql::memory::MemorySeries;
-use rules::{AlertState, AlertStatus, Health, RuleGroupStatus, RuleKind, RuleStatus};
+use rules::{AlertState, AlertStatus, Health, Language, RuleGroupStatus, RuleKind, RuleStatus};
 use tower::ServiceExt;
 
 /// The present of all tests, in seconds.
@@ -148,7 +148,9 @@ impl SpanSource for NoSpans {
     }
 }
 
-struct Rules;
+/// Groups of metrics, and those that a test adds.
+#[derive(Clone, Default)]
+pub(crate) struct Rules(pub(crate) Arc<Mutex<Vec<Arc<RuleGroupStatus>>>>);
 
 impl RulesStatus for Rules {
     fn groups(&self) -> Vec<Arc<RuleGroupStatus>> {
@@ -182,6 +184,7 @@ impl RulesStatus for Rules {
             Arc::new(RuleGroupStatus {
                 name: name.into(),
                 file: "shop.yml".into(),
+                language: Language::Promql,
                 interval_ms: 30_000,
                 limit: 0,
                 evaluation_seconds: 0.003,
@@ -196,10 +199,12 @@ impl RulesStatus for Rules {
             labels: Labels::from_pairs([("team", "a")]),
             ..rule("job:up:sum", "sum by (job) (up)", RuleKind::Recording)
         };
-        vec![
+        let mut groups = vec![
             group("alerts", vec![rule("Down", "up == 0", alerting)]),
             group("records", vec![never]),
-        ]
+        ];
+        groups.extend(self.0.lock().iter().cloned());
+        groups
     }
 }
 
@@ -227,6 +232,7 @@ pub(crate) struct Fixture {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) logs: Logs,
     pub(crate) status: Status,
+    pub(crate) rules: Rules,
 }
 
 /// What came back.
@@ -295,6 +301,7 @@ impl Fixture {
         let clock = Arc::new(ManualClock::at(TimestampMs(NOW * 1000)));
         let logs = Logs(Arc::new(Mutex::new(logs())));
         let status = Status(Arc::new(Mutex::new((true, Vec::new()))));
+        let rules = Rules::default();
         let engine_options = alertmanager::EngineOptions {
             config: alertmanager::Config::default(),
             external_url: "http://signalbox".into(),
@@ -311,14 +318,14 @@ impl Fixture {
             logs_admin: Some(Arc::new(crate::loki_delete::Admin::default())),
             spans: Arc::new(NoSpans),
             clock: clock.clone(),
-            rules: Arc::new(Rules),
+            rules: Arc::new(rules.clone()),
             alertmanager: Arc::new(engine),
             status: Arc::new(status.clone()),
             registry: Arc::default(),
             build: BuildInfo { version: "1.2.3".into(), revision: "abc".into() },
             options,
         });
-        Fixture { router, clock, logs, status }
+        Fixture { router, clock, logs, status, rules }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

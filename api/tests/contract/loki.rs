@@ -169,7 +169,7 @@ async fn fields_are_detected_in_metadata_json_and_logfmt() {
         .check(
             &format!("{BASE}/detected_fields?query={all}&limit=1000&line_limit=1000"),
             200,
-            r#"{"fields":[{"label":"detected_level","type":"string","cardinality":1,"parsers":null},{"label":"level","type":"string","cardinality":1,"parsers":["logfmt"]},{"label":"msg","type":"string","cardinality":2,"parsers":["json","logfmt"],"jsonPath":["msg"]},{"label":"took","type":"int","cardinality":2,"parsers":["json","logfmt"],"jsonPath":["took"]},{"label":"trace_id","type":"string","cardinality":1,"parsers":null}],"limit":1000}"#,
+            r#"{"fields":[{"label":"detected_level","type":"string","cardinality":1,"parsers":null},{"label":"level_extracted","type":"string","cardinality":1,"parsers":["logfmt"]},{"label":"msg","type":"string","cardinality":2,"parsers":["json","logfmt"],"jsonPath":["msg"]},{"label":"took","type":"int","cardinality":2,"parsers":["json","logfmt"],"jsonPath":["took"]},{"label":"trace_id","type":"string","cardinality":1,"parsers":null}],"limit":1000}"#,
         )
         .await;
     fixture

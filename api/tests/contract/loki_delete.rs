@@ -20,6 +20,10 @@ impl LogAdmin for Admin {
         Vec::new()
     }
 
+    fn snapshot(&self) -> Result<String> {
+        Ok("20260101T000000Z-1".to_owned())
+    }
+
     fn delete(&self, selection: &LogSelection, query: &str) -> Result<u64> {
         let mut deletions = self.0.lock();
         let id = deletions.len() as u64 + 7;

@@ -8,7 +8,7 @@ use proto::remote_read::{LabelMatcher, Query, ReadRequest};
 
 use crate::fixture::{Fixture, encode};
 
-const ROUTES: [&str; 62] = [
+const ROUTES: [&str; 78] = [
     "/api/v1/query",
     "/api/v1/query_range",
     "/api/v1/query_exemplars",
@@ -67,13 +67,29 @@ const ROUTES: [&str; 62] = [
     "/loki/api/v1/detected_field/a/values",
     "/loki/api/v1/patterns",
     "/loki/api/v1/drilldown-limits",
+    "/loki/api/v1/rules",
+    "/loki/api/v1/rules/a/b",
+    "/api/prom/query",
+    "/api/prom/label",
+    "/api/prom/series",
+    "/api/prom/rules/test/test",
+    "/config",
+    "/services",
+    "/log_level",
+    "/native/v1/logs/search",
+    "/native/v1/logs/context",
+    "/native/v1/logs/facets",
+    "/native/v1/logs/distinct",
+    "/native/v1/logs/fields",
+    "/native/v1/logs/patterns",
+    "/native/v1/logs/patterns/compare",
     "/alertmanager/api/v2/alerts",
     "/alertmanager/api/v2/alerts/groups",
     "/alertmanager/api/v2/silences",
     "/alertmanager/api/v2/silence/x",
 ];
 
-const NAMES: [&str; 40] = [
+const NAMES: [&str; 56] = [
     "query",
     "query",
     "query",
@@ -114,6 +130,22 @@ const NAMES: [&str; 40] = [
     "match_target",
     "scrapePool",
     "state",
+    "interval",
+    "text",
+    "text",
+    "cursor",
+    "at",
+    "arrival",
+    "labels",
+    "within",
+    "before",
+    "fields",
+    "field",
+    "origin",
+    "new_since",
+    "history",
+    "base_start",
+    "factor",
 ];
 
 /// Values that are nearly right find more than noise does.

@@ -67,3 +67,36 @@ async fn a_bad_tail_is_refused_in_words() {
     let reply = fixture.get(&format!("{path}?query={shop}")).await;
     assert!(reply.status.is_client_error());
 }
+
+#[tokio::test]
+async fn equal_lines_are_all_shown_and_a_tail_that_fell_behind_is_told_so() {
+    let fixture = Fixture::new();
+    let address = listen(&fixture).await;
+    let query = encode(r#"{service_name="twins"}"#);
+    let start = NOW * 1_000_000_000;
+    let url = format!("ws://{address}/loki/api/v1/tail?query={query}&limit=10&start={start}");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let twins = Labels::from_pairs([("service_name", "twins")]);
+    fixture.clock.advance(Duration::from_secs(1));
+    let frame = format!(
+        r#"{{"streams":[{{"stream":{{"service_name":"twins"}},"values":[["{}","same"]]}}],"dropped_entries":[]}}"#,
+        start + 5
+    );
+    for _ in 0..2 {
+        fixture.logs.0.lock().push(&twins, start + 5, "same", &[]);
+        assert_eq!(next_text(&mut socket).await, frame);
+    }
+    // As if the client had taken nothing for an hour. Both lines are there before the time is.
+    let hour = 3600 * 1_000_000_000;
+    fixture.logs.0.lock().push(&twins, start + hour / 2, "missed", &[]);
+    fixture.logs.0.lock().push(&twins, start + hour, "shown", &[]);
+    fixture.clock.advance(Duration::from_secs(3600));
+    assert_eq!(
+        next_text(&mut socket).await,
+        format!(
+            r#"{{"streams":[{{"stream":{{"service_name":"twins"}},"values":[["{}","shown"]]}}],"dropped_entries":[{{"labels":{{"service_name":"twins"}},"timestamp":"{}"}}]}}"#,
+            start + hour,
+            start + hour / 2
+        )
+    );
+}

@@ -4,13 +4,13 @@ mod metric;
 
 use std::ops::ControlFlow;
 
-use model::log::LogRow;
+use model::log::{LineCondition, LogRow};
 use model::read::{Direction, LogRequest, RangeNs};
 use model::{Labels, LogSource, QueryContext, TimestampNs};
 use rustc_hash::FxHashMap;
 
 use self::metric::Evaluator;
-use super::ast::{Expr, LogExpr, MetricExpr, MetricKind, VectorOp};
+use super::ast::{Expr, LogExpr, MetricExpr, MetricKind, Stage, VectorOp};
 use super::labels::{ERROR, ERROR_DETAILS, Kind, LineLabels};
 use super::needs::Needs;
 use super::pipeline::{Passed, Pipeline};
@@ -37,6 +37,8 @@ pub struct LogStats {
 pub struct LogEntry {
     /// When it happened.
     pub at: TimestampNs,
+    /// Its number in the store; tells lines of equal time apart.
+    pub arrival: u64,
     /// The line.
     pub line: String,
     /// Structured metadata.
@@ -63,28 +65,42 @@ pub struct LogResult {
     pub stats: LogStats,
 }
 
+/// Lines as they come, put together by stream.
+#[derive(Debug, Default)]
+pub struct StreamGroups {
+    places: FxHashMap<Labels, usize>,
+    /// In order of their first lines.
+    pub streams: Vec<LogStream>,
+}
+
+impl StreamGroups {
+    /// Adds a line to its stream.
+    pub fn push(&mut self, stream: Labels, entry: LogEntry) {
+        let streams = &mut self.streams;
+        let place = *self.places.entry(stream).or_insert_with_key(|labels| {
+            streams.push(LogStream { labels: labels.clone(), entries: Vec::new() });
+            streams.len() - 1
+        });
+        streams[place].entries.push(entry);
+    }
+}
+
 impl LogResult {
     /// The same lines grouped by all of their labels (stream, metadata and parsed together), which
     /// is what clients get that do not ask for categorized labels. Entries then have none of their
     /// own.
     pub fn grouped_by_all_labels(self) -> Vec<LogStream> {
-        let mut places: FxHashMap<Labels, usize> = FxHashMap::default();
-        let mut streams: Vec<LogStream> = Vec::new();
+        let mut groups = StreamGroups::default();
         for stream in self.streams {
             for mut entry in stream.entries {
                 let own = stream.labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
                 let metadata = std::mem::take(&mut entry.metadata);
                 let parsed = std::mem::take(&mut entry.parsed);
                 let all = own.chain(metadata).chain(parsed);
-                let labels = Labels::from_pairs_with_empty(all);
-                let place = *places.entry(labels).or_insert_with_key(|labels| {
-                    streams.push(LogStream { labels: labels.clone(), entries: Vec::new() });
-                    streams.len() - 1
-                });
-                streams[place].entries.push(entry);
+                groups.push(Labels::from_pairs_with_empty(all), entry);
             }
         }
-        streams
+        groups.streams
     }
 }
 
@@ -139,43 +155,81 @@ pub fn evaluate_log(
     source: &dyn LogSource,
     context: &QueryContext,
 ) -> Result<LogResult> {
-    let mut result = LogResult::default();
-    if limit == 0 || range.end <= range.start {
-        return Ok(result);
+    if limit == 0 {
+        return Ok(LogResult::default());
     }
-    let request = LogRequest { order: Some(direction), ..request(log, range, true, true) };
-    let pipeline = Pipeline::new(log, Needs::All, context.now());
-    let mut places: FxHashMap<Labels, usize> = FxHashMap::default();
-    let mut over_budget = None;
-    source.scan(&request, context, &mut |row| {
-        result.stats.lines_read += 1;
-        result.stats.bytes_read += row.line.len() as u64;
-        let Some(passed) = pipeline.run(row) else { return ControlFlow::Continue(()) };
-        result.stats.lines_matched += 1;
-        let (stream, entry) = split(row, passed);
-        if let Err(error) = context.hold(entry.held_bytes()) {
-            over_budget = Some(error);
-            return ControlFlow::Break(());
-        }
-        let place = *places.entry(stream).or_insert_with_key(|labels| {
-            result.streams.push(LogStream { labels: labels.clone(), entries: Vec::new() });
-            result.streams.len() - 1
-        });
-        result.streams[place].entries.push(entry);
-        if result.stats.lines_matched >= limit as u64 {
-            return ControlFlow::Break(());
-        }
-        ControlFlow::Continue(())
+    let mut groups = StreamGroups::default();
+    let visit = LogVisit { log, range, direction, lines: Vec::new(), wants: &|_| true };
+    let mut kept = 0;
+    let stats = visit_log(&visit, source, context, &mut |_, stream, entry| {
+        context.hold(entry.held_bytes())?;
+        groups.push(stream, entry);
+        kept += 1;
+        Ok(if kept < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
-    match over_budget {
-        Some(error) => Err(error.into()),
-        None => Ok(result),
+    Ok(LogResult { streams: groups.streams, stats })
+}
+
+/// Which lines [`visit_log`] shows.
+pub struct LogVisit<'v> {
+    /// The query.
+    pub log: &'v LogExpr,
+    /// Times, start included, end excluded.
+    pub range: RangeNs,
+    /// The order; lines of equal time are in order of arrival, or in reverse.
+    pub direction: Direction,
+    /// On the line that the query leaves. A hint: lines that fail one may be left out.
+    pub lines: Vec<LineCondition>,
+    /// Rows that are not wanted are left out before the query looks at them.
+    pub wants: &'v dyn Fn(&LogRow<'_>) -> bool,
+}
+
+/// What is done with a line: the row that the store has, the labels of its stream, and what the
+/// query made of it.
+pub type VisitLine<'v> = dyn FnMut(&LogRow<'_>, Labels, LogEntry) -> Result<ControlFlow<()>> + 'v;
+
+/// Shows lines one by one until `each` breaks or fails. Who keeps a line says so to the context
+/// ([`LogEntry::held_bytes`]).
+pub fn visit_log(
+    visit: &LogVisit<'_>,
+    source: &dyn LogSource,
+    context: &QueryContext,
+    each: &mut VisitLine<'_>,
+) -> Result<LogStats> {
+    let LogVisit { log, range, direction, .. } = *visit;
+    let mut stats = LogStats::default();
+    if range.end <= range.start {
+        return Ok(stats);
+    }
+    let mut request = LogRequest { order: Some(direction), ..request(log, range, true, true) };
+    if !log.stages.iter().any(Stage::changes_line) {
+        request.lines.extend(visit.lines.iter().cloned());
+    }
+    let pipeline = Pipeline::new(log, Needs::All, context.now());
+    let mut failed = None;
+    source.scan(&request, context, &mut |row| {
+        stats.lines_read += 1;
+        stats.bytes_read += row.line.len() as u64;
+        if !(visit.wants)(row) {
+            return ControlFlow::Continue(());
+        }
+        let Some(passed) = pipeline.run(row) else { return ControlFlow::Continue(()) };
+        stats.lines_matched += 1;
+        let (stream, entry) = split(row, passed);
+        each(row, stream, entry).unwrap_or_else(|error| {
+            failed = Some(error);
+            ControlFlow::Break(())
+        })
+    })?;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(stats),
     }
 }
 
 impl LogEntry {
     /// The memory that it takes, about.
-    fn held_bytes(&self) -> u64 {
+    pub fn held_bytes(&self) -> u64 {
         let pair = |(name, value): &(String, String)| name.len() + value.len();
         let labels: usize = self.metadata.iter().chain(&self.parsed).map(pair).sum();
         let strings = (self.metadata.len() + self.parsed.len()) * size_of::<(String, String)>();
@@ -188,6 +242,7 @@ fn split<'a>(row: &LogRow<'a>, mut passed: Passed<'a>) -> (Labels, LogEntry) {
     let labels: LineLabels<'a> = passed.take_labels(row);
     let mut entry = LogEntry {
         at: row.at,
+        arrival: row.arrival,
         line: passed.line.into_owned(),
         metadata: Vec::new(),
         parsed: Vec::new(),

@@ -17,7 +17,7 @@ struct StoredLine {
     stream: Labels,
     at: TimestampNs,
     line: String,
-    metadata: Vec<(String, String)>,
+    metadata: Vec<(String, String, Origin)>,
 }
 
 impl MemoryLogs {
@@ -26,13 +26,29 @@ impl MemoryLogs {
         Self::default()
     }
 
-    /// Adds a line.
+    /// Adds a line whose metadata is of the record.
     pub fn push(&mut self, stream: &Labels, at_ns: i64, line: &str, metadata: &[(&str, &str)]) {
+        let metadata: Vec<_> =
+            metadata.iter().map(|&(name, value)| (name, value, Origin::Record)).collect();
+        self.push_from(stream, at_ns, line, &metadata);
+    }
+
+    /// Adds a line with metadata of any origin.
+    pub fn push_from(
+        &mut self,
+        stream: &Labels,
+        at_ns: i64,
+        line: &str,
+        metadata: &[(&str, &str, Origin)],
+    ) {
+        let own = |(name, value, origin): &(&str, &str, Origin)| {
+            ((*name).to_owned(), (*value).to_owned(), *origin)
+        };
         self.lines.push(StoredLine {
             stream: stream.clone(),
             at: TimestampNs(at_ns),
             line: line.to_owned(),
-            metadata: metadata.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            metadata: metadata.iter().map(own).collect(),
         });
     }
 }
@@ -60,7 +76,7 @@ impl LogSource for MemoryLogs {
             let metadata: Vec<Field<'_>> = line
                 .metadata
                 .iter()
-                .map(|(name, value)| Field { name, value, origin: Origin::Record })
+                .map(|(name, value, origin)| Field { name, value, origin: *origin })
                 .collect();
             let row = LogRow {
                 stream: &line.stream,

@@ -5,6 +5,8 @@ mod properties;
 mod push_down;
 mod scripts;
 
+use std::ops::ControlFlow;
+
 use model::log::{LineCondition, Needle};
 use model::read::{Direction, LogRequest, RangeNs};
 use model::{Labels, LogSource, QueryContext, TimestampNs};
@@ -12,8 +14,8 @@ use proptest::prelude::*;
 
 use super::memory::MemoryLogs;
 use super::{
-    Evaluation, Expr, InstantOptions, LogResult, Value, evaluate_instant, evaluate_log,
-    evaluate_range, parse,
+    Evaluation, Expr, InstantOptions, LogResult, LogVisit, Value, evaluate_instant, evaluate_log,
+    evaluate_range, parse, visit_log,
 };
 use crate::errors::EvalError;
 use crate::promql::{self, SampleValue};
@@ -57,6 +59,34 @@ fn check_lines(query: &str, expected: &[i64]) {
         result.streams.iter().flat_map(|s| s.entries.iter().map(|e| e.at.0 / SECOND)).collect();
     times.sort_unstable();
     assert_eq!(times, expected, "{query}");
+}
+
+#[test]
+fn lines_are_shown_one_by_one_with_their_numbers() {
+    let Expr::Log(log) = parse(r#"{env="prod"} |= "took" | line_format "x""#).unwrap() else {
+        panic!("it is a log query")
+    };
+    let (context, logs) = (QueryContext::unlimited(), shop());
+    let visit = LogVisit {
+        log: &log,
+        range: RangeNs { start: TimestampNs(0), end: TimestampNs(100 * SECOND) },
+        direction: Direction::Backward,
+        // On the line that the query makes, of which the store knows nothing.
+        lines: vec![LineCondition::contains("x")],
+        wants: &|row| row.arrival != 2,
+    };
+    let mut shown = Vec::new();
+    let stats = visit_log(&visit, &logs, &context, &mut |row, stream, entry| {
+        assert_eq!((row.arrival, row.stream), (entry.arrival, &stream));
+        shown.push((entry.arrival, entry.line));
+        Ok(ControlFlow::Continue(()))
+    });
+    assert_eq!(stats.unwrap().lines_matched, 2);
+    assert_eq!(shown, [(3, "x".to_owned()), (0, "x".to_owned())]);
+    let failed = visit_log(&visit, &logs, &context, &mut |_, _, _| {
+        Err(EvalError::BadArgument("enough".into()))
+    });
+    assert_eq!(failed.unwrap_err().to_string(), "enough");
 }
 
 fn metric(logs: &MemoryLogs, query: &str, at: i64) -> Result<Evaluation, EvalError> {

@@ -273,10 +273,12 @@ fn read_rules(file: &TestFile, unknown_keys: UnknownKeys) -> Result<Vec<RuleFile
         let name = path.display().to_string();
         match std::fs::read_to_string(path) {
             Err(error) => errors.push(format!("{name}: {error}")),
-            Ok(text) => match file::parse_with(&name, &text, &check_expr, Language::Promql, unknown_keys) {
-                Ok((file, _)) => rules.push(file),
-                Err(more) => errors.extend(more.iter().map(ToString::to_string)),
-            },
+            Ok(text) => {
+                match file::parse_with(&name, &text, &check_expr, Language::Promql, unknown_keys) {
+                    Ok((file, _)) => rules.push(file),
+                    Err(more) => errors.extend(more.iter().map(ToString::to_string)),
+                }
+            }
         }
     }
     if errors.is_empty() { Ok(rules) } else { Err(errors) }
