@@ -220,7 +220,7 @@ impl Server {
         };
         for job in config.tail.clone() {
             let (doors, stop) = (doors.clone(), stop_jobs.clone());
-            jobs.spawn_blocking(move || collector::tail::tail(job, doors, &stop));
+            jobs.spawn(collector::tail::tail(job, doors, stop));
         }
         let sinks = Sinks {
             series: stores.series.clone(),

@@ -331,16 +331,22 @@ impl Engine {
     ) -> Result<Vec<Notification>> {
         let Some(before) = state.groups.get(key) else { return Ok(Vec::new()) };
         let mut group = before.clone();
-        let next_flush = now.plus_ms(self.config.route.group_interval_ms);
+        // A restart, which is late or repeats a delivery, does not move the looks that come after it.
+        let interval_ms = self.config.route.group_interval_ms.max(1);
+        let planned = self.begun_at(state, key, &group).unwrap_or(group.timer.next_flush);
+        let late_ms = now.0.saturating_sub(planned.0).max(0);
+        let next_flush = planned.plus_ms((late_ms / interval_ms + 1).saturating_mul(interval_ms));
         group.timer = GroupTimer { next_flush, has_flushed: true };
         if group.in_flight.is_empty() {
             group.has_failed = false;
         }
         let (told, quiet) = self.split_silenced(state, &group, now);
+        let lost = self.lost_pages(state, key, &group);
         group.resolved_at_flush = told
             .iter()
             .chain(&quiet)
             .filter(|alert| alert.is_resolved)
+            .filter(|alert| !lost.values().any(|lost| lost.contains(&alert.fingerprint)))
             .filter_map(|alert| {
                 Some((alert.fingerprint, state.alerts.get(&alert.fingerprint)?.updated_at))
             })
@@ -354,7 +360,16 @@ impl Engine {
             }
             let log_key = (key.to_owned(), integration.clone());
             let entry = state.log.get(&log_key).cloned().unwrap_or_default();
-            let Some(reason) = self.reason(&entry, integration, &told, now) else { continue };
+            let mut told = told.clone();
+            if let Some(lost) = lost.get(integration) {
+                // The next look tells that it is over.
+                let is_lost = |alert: &&mut NotifiedAlert| lost.contains(&alert.fingerprint);
+                told.iter_mut().filter(is_lost).for_each(|alert| alert.is_resolved = false);
+            }
+            let Some(reason) = self.reason(&entry, lost.get(integration), integration, &told, now)
+            else {
+                continue;
+            };
             let alerts: Vec<NotifiedAlert> = told
                 .iter()
                 .filter(|alert| integration.send_resolved || !alert.is_resolved)
@@ -362,12 +377,14 @@ impl Engine {
                 .collect();
             if alerts.is_empty() {
                 // Nobody is told, but the log must know that nothing fires any more.
-                let entry = LogEntry { sent: Some(sent_of(&told, now)), attempt_at: None };
+                let sent = Some(sent_of(&told, now));
+                let entry = LogEntry { sent, ..LogEntry::default() };
                 changes.push(store::put_log(&log_key, &entry));
                 log.push((log_key, entry));
                 continue;
             }
-            let entry = LogEntry { attempt_at: Some(now), ..entry };
+            let attempt_firing = sent_of(&alerts, now).firing;
+            let entry = LogEntry { attempt_at: Some(now), attempt_firing, ..entry };
             changes.push(store::put_log(&log_key, &entry));
             log.push((log_key, entry));
             group.in_flight.insert(integration.clone());
@@ -396,6 +413,34 @@ impl Engine {
         Ok(notifications)
     }
 
+    /// When a delivery was begun whose outcome a restart has lost.
+    fn begun_at(&self, state: &State, key: &str, group: &Group) -> Option<TimestampMs> {
+        let begun = self.integrations.iter().filter(|one| !group.in_flight.contains(*one));
+        begun
+            .filter_map(|integration| {
+                state.log.get(&(key.to_owned(), integration.clone()))?.attempt_at
+            })
+            .min()
+    }
+
+    /// By integration: alerts that a delivery was to tell as firing when the process ended, so that
+    /// perhaps nobody knows of them. They are told though they may be over by now.
+    fn lost_pages(
+        &self,
+        state: &State,
+        key: &str,
+        group: &Group,
+    ) -> BTreeMap<Integration, BTreeSet<u64>> {
+        let begun = self.integrations.iter().filter(|one| !group.in_flight.contains(*one));
+        begun
+            .filter_map(|integration| {
+                let entry = state.log.get(&(key.to_owned(), integration.clone()))?;
+                entry.attempt_at?;
+                Some((integration.clone(), entry.attempt_firing.clone()))
+            })
+            .collect()
+    }
+
     /// The alerts of a group in order, and those of them that a silence keeps quiet.
     fn split_silenced(
         &self,
@@ -422,6 +467,7 @@ impl Engine {
     fn reason(
         &self,
         entry: &LogEntry,
+        lost: Option<&BTreeSet<u64>>,
         integration: &Integration,
         told: &[NotifiedAlert],
         now: TimestampMs,
@@ -436,7 +482,10 @@ impl Engine {
         let Some(sent) = &entry.sent else {
             return (!firing.is_empty()).then_some(Reason::First);
         };
-        if !firing.is_subset(&sent.firing) {
+        // What a delivery in doubt was not to tell as firing, it may have told as over.
+        let is_known =
+            |one: &u64| sent.firing.contains(one) && lost.is_none_or(|lost| lost.contains(one));
+        if !firing.iter().all(is_known) {
             return Some(Reason::NewAlerts);
         }
         if firing.is_empty() {
@@ -459,6 +508,7 @@ impl Engine {
         let log_key = (notification.group_key.clone(), integration.clone());
         let mut entry = state.log.get(&log_key).cloned().unwrap_or_default();
         entry.attempt_at = None;
+        entry.attempt_firing.clear();
         match outcome {
             Ok(()) => entry.sent = Some(sent_of(&notification.alerts, notification.at)),
             Err(message) => tracing::error!(

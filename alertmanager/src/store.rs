@@ -47,6 +47,8 @@ pub(crate) struct LogEntry {
     pub(crate) sent: Option<Sent>,
     /// When a delivery was begun whose outcome is not known.
     pub(crate) attempt_at: Option<TimestampMs>,
+    /// What that delivery was to tell as firing.
+    pub(crate) attempt_firing: BTreeSet<u64>,
 }
 
 /// A delivery that succeeded: fingerprints of what it told.
@@ -82,6 +84,8 @@ struct GroupJson {
 struct LogJson {
     sent: Option<Sent>,
     attempt_at_ms: Option<i64>,
+    #[serde(default)]
+    attempt_firing: BTreeSet<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,7 +153,11 @@ pub(crate) fn delete_group(key: &str) -> KvChange {
 }
 
 pub(crate) fn put_log(key: &LogKey, entry: &LogEntry) -> KvChange {
-    let json = LogJson { sent: entry.sent.clone(), attempt_at_ms: entry.attempt_at.map(|at| at.0) };
+    let json = LogJson {
+        sent: entry.sent.clone(),
+        attempt_at_ms: entry.attempt_at.map(|at| at.0),
+        attempt_firing: entry.attempt_firing.clone(),
+    };
     put(log_key(key), &json)
 }
 
@@ -232,7 +240,8 @@ pub(crate) fn read_log(kv: &dyn KeyValue) -> Result<Vec<(LogKey, LogEntry)>> {
         // Which integration is told of resolved alerts is the configuration's to say.
         let integration = Integration { receiver, kind, index, send_resolved: false };
         let attempt_at = json.attempt_at_ms.map(TimestampMs);
-        Some(((group, integration), LogEntry { sent: json.sent, attempt_at }))
+        let attempt_firing = json.attempt_firing;
+        Some(((group, integration), LogEntry { sent: json.sent, attempt_at, attempt_firing }))
     });
     Ok(entries.collect())
 }

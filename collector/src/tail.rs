@@ -61,25 +61,31 @@ pub struct TailDoors {
 /// A store that refuses is asked again after this.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Tails the files of one job until `stop`. Blocks its thread.
-pub fn tail(job: Job, doors: TailDoors, stop: &CancellationToken) {
+/// Tails the files of one job until `stop`.
+pub async fn tail(job: Job, doors: TailDoors, stop: CancellationToken) {
     let interval = job.poll_interval;
     let mut worker = Worker::new(job, doors);
     while !stop.is_cancelled() {
-        let pause = match worker.poll() {
+        let round = tokio::task::spawn_blocking(move || {
+            let outcome = worker.poll();
+            if let Err(error) = &outcome {
+                worker.failed(error);
+            }
+            (worker, outcome)
+        });
+        let Ok((same, outcome)) = round.await else {
+            tracing::error!("tailing files panicked");
+            return;
+        };
+        worker = same;
+        let pause = match outcome {
             Ok(true) => continue,
             Ok(false) => interval,
-            Err(error) => {
-                worker.failed(&error);
-                RETRY_DELAY
-            }
+            Err(_) => RETRY_DELAY,
         };
-        // In short naps, so that a stop does not wait.
-        let mut left = pause;
-        while !left.is_zero() && !stop.is_cancelled() {
-            let nap = left.min(Duration::from_millis(100));
-            std::thread::sleep(nap);
-            left -= nap;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

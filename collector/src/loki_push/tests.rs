@@ -15,7 +15,9 @@ use tower::ServiceExt;
 use crate::Limits;
 use crate::otlp::tests::sinks::{Bench, LogSeen};
 
-async fn send(bench: &Bench, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> (u16, String) {
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+async fn send(bench: &Bench, path: &str, headers: Headers<'_>, body: Vec<u8>) -> (u16, String) {
     let mut request = Request::post(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -85,7 +87,7 @@ async fn protobuf_is_taken_with_snappy_and_without_a_word_about_it() {
     gzip.write_all(&body).unwrap();
     let gzip = gzip.finish().unwrap();
     let protobuf = ("content-type", "application/x-protobuf");
-    let cases: [(&[(&str, &str)], Vec<u8>); 4] = [
+    let cases: [(Headers<'_>, Vec<u8>); 4] = [
         (&[protobuf], body.clone()),
         (&[protobuf, ("content-encoding", "snappy")], body.clone()),
         (&[], body),
@@ -145,7 +147,7 @@ async fn a_long_line_is_cut_marked_and_counted() {
 async fn requests_that_are_no_pushes_are_refused_whole_with_what_is_accepted() {
     let bench = Bench::new(Limits { request_bytes_max: 4096, ..Limits::default() });
     let json = ("content-type", "application/json");
-    let cases: [(&[(&str, &str)], &[u8], u16, &str); 9] = [
+    let cases: [(Headers<'_>, &[u8], u16, &str); 9] = [
         (&[json], b"{\"streams\": [{\"stream\": 1}]}", 400, "line 1 column 25"),
         (&[json], b"{\"streams\": [{\"values\": [[1, \"x\"]]}]}", 400, "expected a string"),
         (

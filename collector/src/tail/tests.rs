@@ -161,9 +161,8 @@ impl Bench {
     /// Rounds until there is nothing more to read.
     fn settle(&mut self) {
         for _ in 0..1000 {
-            match self.worker.poll() {
-                Ok(false) => return,
-                Ok(true) | Err(_) => {}
+            if let Ok(false) = self.worker.poll() {
+                return;
             }
         }
         panic!("the worker does not come to rest");
