@@ -1,11 +1,11 @@
 //! LogQL: lines of streams, and numbers counted from them.
 //!
 //! A log query visits rows in the order of the answer and stops at its limit. A metric query counts
-//! in the store where the store can answer from figures that it keeps ([`plan`]); else it visits
+//! in the store where the store can answer from figures that it keeps (`plan.rs`); else it visits
 //! rows, and each one adds to all windows that it falls into at once.
 //!
 //! Behaviour is that of Loki 3.8 down to the words of `__error_details__`, as far as users can see
-//! it; where its parsers take shortcuts that change answers ([`needs`]), so do ours.
+//! it; where its parsers take shortcuts that change answers (`needs.rs`), so do ours.
 
 pub mod ast;
 mod eval;

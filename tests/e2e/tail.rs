@@ -4,7 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,7 +18,7 @@ const LINES_PER_FILE: u64 = 400;
 const JOBS: &str = "tail: [{job: app, files: ['app/app.log*'], poll_interval: 20ms}]\n";
 
 /// Writes numbered lines and renames the file now and then; answers how many when told to stop.
-fn write_lines(folder: &Path, stop: &AtomicBool, mut random: Random) -> u64 {
+async fn write_lines(folder: PathBuf, stop: Arc<AtomicBool>, mut random: Random) -> u64 {
     let path = folder.join("app.log");
     let open = || OpenOptions::new().create(true).append(true).open(&path).unwrap();
     let (mut file, mut count): (File, u64) = (open(), 0);
@@ -31,7 +31,7 @@ fn write_lines(folder: &Path, stop: &AtomicBool, mut random: Random) -> u64 {
                 file = open();
             }
         }
-        std::thread::sleep(Duration::from_millis(random.within(1..8)));
+        tokio::time::sleep(Duration::from_millis(random.within(1..8))).await;
     }
     count
 }
@@ -54,7 +54,7 @@ async fn every_line_of_a_rotating_file_comes_once_through_kills() {
     let stop = Arc::new(AtomicBool::new(false));
     let writer = {
         let (folder, stop, random) = (folder.clone(), stop.clone(), Random::new(random.next()));
-        tokio::task::spawn_blocking(move || write_lines(&folder, &stop, random))
+        tokio::spawn(write_lines(folder, stop, random))
     };
     for _ in 0..ROUNDS {
         tokio::time::sleep(Duration::from_millis(random.within(UPTIME_MS))).await;
