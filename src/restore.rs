@@ -33,11 +33,10 @@ enum Kind {
 impl Kind {
     /// By what the manifest lists: blocks or parts.
     fn of(snapshot: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(snapshot.join("manifest")).with_context(|| {
-            format!("{} is no snapshot of a store: it has no manifest", snapshot.display())
-        })?;
-        let json = text.trim_end().rsplit_once('\n').map_or("", |(json, _)| json);
-        let manifest: serde_json::Value = serde_json::from_str(json).unwrap_or_default();
+        let Some(json) = disk::manifest::read(snapshot)? else {
+            bail!("{} is no snapshot of a store: it has no manifest", snapshot.display());
+        };
+        let manifest: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
         match (manifest.get("blocks"), manifest.get("parts")) {
             (Some(_), _) => Ok(Kind::Metrics),
             (None, Some(_)) => Ok(Kind::Logs),

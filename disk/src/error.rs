@@ -75,6 +75,14 @@ pub enum Error {
         /// What is wrong.
         what: String,
     },
+    /// A manifest is not what it should be.
+    #[error("{}: {what}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// What was handed over can not stand in a file of this kind.
     #[error("writing {}: {what}", path.display())]
     Unwritable {
@@ -105,7 +113,9 @@ impl Error {
             | Error::Poisoned { .. }
             | Error::MakingRoom { .. } => ErrorKind::Unavailable,
             Error::RecordTooLarge { .. } => ErrorKind::TooLarge,
-            Error::Corrupt { .. } | Error::Replay { .. } => ErrorKind::Corrupt,
+            Error::Corrupt { .. } | Error::Manifest { .. } | Error::Replay { .. } => {
+                ErrorKind::Corrupt
+            }
             Error::Io { .. } | Error::Kv(_) | Error::Unwritable { .. } => ErrorKind::Internal,
         }
     }

@@ -25,7 +25,9 @@ pub mod faults;
 pub mod files;
 pub mod journal;
 pub mod kv;
+pub mod manifest;
 pub mod paged;
+pub mod snapshot;
 
 pub use error::{Error, Result};
 pub use journal::{Journal, JournalOptions, Recovery};

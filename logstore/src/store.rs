@@ -130,7 +130,7 @@ impl LogStore {
         create_folders(dir).map_err(Error::io("create", dir))?;
         let mut manifest = Manifest::open(dir, &*options.journal.files)?;
         manifest::remove_strays(dir, &manifest)?;
-        snapshot::remove_unfinished(dir)?;
+        disk::snapshot::remove_unfinished(dir)?;
         let cache = PageCache::new(options.cache_bytes_max);
         let (view, damage) = parts::open(dir, &mut manifest, &*options.journal.files, &cache)?;
         let mut live = Live { next_arrival: manifest.next_arrival, ..Live::default() };

@@ -5,14 +5,13 @@
 use std::path::Path;
 
 use disk::files::Files;
+use disk::manifest;
 use serde::{Deserialize, Serialize};
 
 use crate::block::BlockMeta;
 use crate::delete::Deletion;
 use crate::error::{Error, Result};
 
-const FILE: &str = "manifest";
-const TEMPORARY: &str = "manifest.tmp";
 const VERSION: u32 = 1;
 
 /// Which samples a block file has.
@@ -91,7 +90,7 @@ impl Manifest {
             let name = name.to_string_lossy();
             if name.ends_with(".block") || name.ends_with(".head") {
                 let what = format!("is missing, but {name} is there; put it back from a backup");
-                return Err(Error::Corrupt { path: dir.join(FILE), what });
+                return Err(Error::Corrupt { path: dir.join(manifest::FILE), what });
             }
         }
         let manifest = Manifest::default();
@@ -101,23 +100,10 @@ impl Manifest {
 
     /// Reads the manifest in `dir`, if there is one.
     fn read(dir: &Path) -> Result<Option<Manifest>> {
-        let path = dir.join(FILE);
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", &path)(error)),
-        };
-        let wrong = |what: String| Error::Corrupt { path: path.clone(), what };
-        let text = std::str::from_utf8(&bytes).map_err(|error| wrong(error.to_string()))?;
-        let Some((json, checksum)) = text.trim_end().rsplit_once('\n') else {
-            return Err(wrong("expected a line with the checksum".to_owned()));
-        };
-        let expected = format!("{:08x}", checksum_of(json));
-        if checksum != expected {
-            return Err(wrong(format!("the checksum is {checksum}, expected {expected}")));
-        }
+        let Some(json) = manifest::read(dir)? else { return Ok(None) };
+        let wrong = |what: String| Error::Corrupt { path: dir.join(manifest::FILE), what };
         let manifest: Manifest =
-            serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
+            serde_json::from_str(&json).map_err(|error| wrong(error.to_string()))?;
         if manifest.version != VERSION {
             let version = manifest.version;
             return Err(wrong(format!("version {version} is not supported, {VERSION} is")));
@@ -128,21 +114,11 @@ impl Manifest {
     /// Replaces the manifest in `dir`. Durable on return. After an error either manifest may stand on
     /// the disk: before a file that only the new one names is removed, ask [`may_name`].
     pub(crate) fn write(&self, dir: &Path, files: &dyn Files) -> Result<()> {
-        let temporary = dir.join(TEMPORARY);
-        let json = serde_json::to_string_pretty(self)
-            .map_err(|error| Error::Corrupt { path: temporary.clone(), what: error.to_string() })?;
-        let text = format!("{json}\n{:08x}\n", checksum_of(&json));
-        match std::fs::remove_file(&temporary) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &temporary)(error));
-            }
-            _ => {}
-        }
-        let mut file = files.create(&temporary).map_err(Error::io("create", &temporary))?;
-        file.append(text.as_bytes()).map_err(Error::io("write", &temporary))?;
-        file.sync().map_err(Error::io("sync", &temporary))?;
-        drop(file);
-        files.replace(&temporary, &dir.join(FILE)).map_err(Error::io("rename", &temporary))
+        let json = serde_json::to_string_pretty(self).map_err(|error| {
+            let path = dir.join(manifest::FILE);
+            Error::Corrupt { path, what: error.to_string() }
+        })?;
+        Ok(manifest::write(dir, &json, files)?)
     }
 
     fn names(&self, file: &str) -> bool {
@@ -155,10 +131,6 @@ impl Manifest {
         self.next_number += 1;
         number
     }
-}
-
-fn checksum_of(json: &str) -> u32 {
-    crc32c::crc32c(json.as_bytes())
 }
 
 /// The file of a block.

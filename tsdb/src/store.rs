@@ -134,7 +134,7 @@ impl Tsdb {
         create_folders(dir).map_err(Error::io("create", dir))?;
         let manifest = Manifest::open(dir, &*options.journal.files)?;
         manifest::remove_strays(dir, &manifest)?;
-        snapshot::remove_unfinished(dir)?;
+        disk::snapshot::remove_unfinished(dir)?;
         // Sequences must go on even if the journal is gone.
         let segment_min = record::start_of(manifest.next_sequence) + 1;
         let (journal, earlier) =

@@ -2,22 +2,17 @@
 //! whole; until then, and after a kill for ever, it has another, by which the next start removes
 //! it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use disk::files::{create_folders, sync_folder};
+use disk::snapshot::link;
 use model::write::LogBatch;
 
 use crate::error::{Error, Result};
 use crate::manifest::part_folder;
 use crate::record;
 use crate::store::{JOURNAL_FOLDER, LogStore};
-
-/// Snapshots for operators are made here, beside the files they link.
-const SNAPSHOT_FOLDER: &str = "snapshots";
-
-/// What the name of a snapshot that is not whole ends with.
-const UNFINISHED: &str = "unfinished";
 
 impl LogStore {
     /// A consistent copy of the store in `to`, which must not exist, made of hard links to files
@@ -27,14 +22,7 @@ impl LogStore {
     pub fn snapshot(&self, to: &Path) -> Result<()> {
         // Nobody seals: no segment of the journal goes before it is linked.
         let _sealing = self.sealing.lock();
-        let unfinished = to.with_extension(UNFINISHED);
-        let made = self.copy_to(&unfinished).and_then(|()| {
-            std::fs::rename(&unfinished, to).map_err(Error::io("rename", &unfinished))?;
-            to.parent().map_or(Ok(()), sync_folder).map_err(Error::io("sync", to))
-        });
-        made.inspect_err(|_| {
-            std::fs::remove_dir_all(&unfinished).ok();
-        })
+        disk::snapshot::make(to, |unfinished| self.copy_to(unfinished))
     }
 
     fn copy_to(&self, to: &Path) -> Result<()> {
@@ -70,15 +58,9 @@ impl LogStore {
     /// Makes a snapshot beside the store and answers its name.
     pub fn snapshot_here(&self) -> Result<String> {
         let name = format!("{:013}", self.clock.now_ms().0);
-        self.snapshot(&self.dir.join(SNAPSHOT_FOLDER).join(&name))?;
+        self.snapshot(&self.dir.join(disk::snapshot::FOLDER).join(&name))?;
         Ok(name)
     }
-}
-
-fn link(from: &Path, to: &Path) -> Result<()> {
-    std::fs::hard_link(from, to)
-        .or_else(|_| std::fs::copy(from, to).map(drop))
-        .map_err(Error::io("link", from))
 }
 
 /// Links all files of a folder and of those in it.
@@ -94,22 +76,4 @@ fn link_folder(from: &Path, to: &Path) -> Result<()> {
         }
     }
     sync_folder(to).map_err(Error::io("sync", to))
-}
-
-/// Removes what snapshots that were never finished have left in the store in `dir`.
-pub(super) fn remove_unfinished(dir: &Path) -> Result<()> {
-    let folder = dir.join(SNAPSHOT_FOLDER);
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::io("list", &folder)(error)),
-    };
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    let paths: std::io::Result<Vec<PathBuf>> = paths.collect();
-    for path in paths.map_err(Error::io("list", &folder))? {
-        if path.extension().is_some_and(|end| end == UNFINISHED) {
-            std::fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
-        }
-    }
-    Ok(())
 }

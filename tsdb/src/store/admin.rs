@@ -6,7 +6,6 @@ use model::read::RangeMs;
 use model::{Matcher, QueryContext, Result};
 
 use crate::store::Tsdb;
-use crate::store::snapshot::SNAPSHOT_FOLDER;
 
 impl SeriesAdmin for Tsdb {
     fn merge_all(&self) -> Result<()> {
@@ -65,7 +64,7 @@ impl SeriesAdmin for Tsdb {
 
     fn snapshot(&self) -> Result<String> {
         let name = format!("{:013}", self.clock.now_ms().0);
-        Tsdb::snapshot(self, &self.dir.join(SNAPSHOT_FOLDER).join(&name))?;
+        Tsdb::snapshot(self, &self.dir.join(disk::snapshot::FOLDER).join(&name))?;
         Ok(name)
     }
 
