@@ -65,7 +65,8 @@ struct EncodedLines {
     locals: Vec<(u32, u32)>,
     /// The number of each row's template among them.
     codes: Vec<u32>,
-    /// How much longer each line is than what stays.
+    /// How much longer each line is than the shortest that its template and the columns of its slots
+    /// can tell.
     lengths: Vec<u64>,
 }
 
@@ -315,12 +316,19 @@ impl Builder {
         let fields = fields.varied();
         for (rows, slots) in &columns {
             put_u64(header, slots.len() as u64);
+            let mut shortest = 0;
             for texts in slots {
                 let values =
                     Values { texts, rows: Some(rows), times: &self.times, fields: &fields };
-                let bytes =
+                let told =
                     self.encoder.encode(&values, &mut self.frames, &mut self.terms, header)?;
-                self.loose.add(bytes);
+                self.loose.add(told.loose);
+                shortest += told.length_min as u64;
+            }
+            for row in rows {
+                if let Some(length) = lengths.get_mut(*row as usize) {
+                    *length -= shortest;
+                }
             }
         }
         Ok(EncodedLines { locals, codes, lengths })

@@ -5,6 +5,7 @@
 
 mod digits;
 mod encode;
+mod forms;
 mod hex;
 mod texts;
 mod time;
@@ -16,7 +17,8 @@ use super::bits::Bits;
 use super::frames::Place;
 use super::index::ByteSet;
 use digits::Skeleton;
-pub(crate) use encode::{Encoder, Indexing, Values, decode_numbers, put_numbers};
+pub(crate) use encode::{Encoder, Indexing, Told, Values, decode_numbers, put_numbers};
+use forms::Forms;
 use hex::HexShape;
 use texts::Texts;
 use time::TimeShape;
@@ -68,6 +70,8 @@ enum Kind {
     Time(TimeShape),
     /// The rows have the same values in this field.
     Same(u32),
+    /// Lines of a few forms, whose numbers lie in a place of their own.
+    Forms(Place),
 }
 
 /// Ids of so many digits are in the filter of their block.
@@ -83,6 +87,7 @@ impl Entry {
             Kind::Text => 4u8,
             Kind::Time(_) => 5,
             Kind::Same(_) => 6,
+            Kind::Forms(_) => 7,
         };
         out.push(kind | u8::from(self.is_indexed) << 7 | u8::from(self.is_filtered) << 6);
         match &self.kind {
@@ -91,6 +96,7 @@ impl Entry {
             Kind::Time(shape) => shape.put(out),
             Kind::Digits(skeleton) => skeleton.put(out),
             Kind::Hex(shape) => shape.put(out),
+            Kind::Forms(numbers) => numbers.put(out),
             Kind::Few | Kind::Text => {}
         }
         put_u64(out, self.length_min as u64);
@@ -125,6 +131,7 @@ impl Entry {
                 let (length_min, length_max) = (0, usize::MAX);
                 return Ok(Entry { kind, length_min, length_max, is_indexed, is_filtered, place });
             }
+            7 => Kind::Forms(Place::read(reader)?),
             _ => {
                 return Err(CodecError { offset: reader.offset(), expected: "a kind of column" });
             }
@@ -141,16 +148,44 @@ impl Entry {
         match &self.kind {
             Kind::One(value) => bytes.insert_all(value),
             Kind::Time(shape) => bytes.insert_all(&shape.bytes()),
-            Kind::Few | Kind::Text | Kind::Same(_) => return ByteSet::ALL,
+            Kind::Few | Kind::Text | Kind::Same(_) | Kind::Forms(_) => return ByteSet::ALL,
             Kind::Digits(skeleton) => skeleton.add_bytes(&mut bytes),
             Kind::Hex(shape) => shape.add_bytes(&mut bytes),
         }
         bytes
     }
 
+    /// What its values look like.
+    #[cfg(test)]
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::One(_) => "one",
+            Kind::Few => "few",
+            Kind::Digits(_) => "digits",
+            Kind::Hex(_) => "hex",
+            Kind::Text => "text",
+            Kind::Time(_) => "time",
+            Kind::Same(_) => "same",
+            Kind::Forms(_) => "forms",
+        }
+    }
+
+    /// No value has fewer bytes; zero if nothing is told of them here.
+    pub(crate) fn length_min(&self) -> usize {
+        if matches!(self.kind, Kind::Same(_)) { 0 } else { self.length_min }
+    }
+
     /// Where its bytes lie; nowhere if the entry tells everything.
     pub(crate) fn place(&self) -> Option<Place> {
         (!matches!(self.kind, Kind::One(_) | Kind::Same(_))).then_some(self.place)
+    }
+
+    /// Where the numbers of its values lie, if not with the rest.
+    pub(crate) fn numbers_place(&self) -> Option<Place> {
+        match self.kind {
+            Kind::Forms(numbers) => Some(numbers),
+            _ => None,
+        }
     }
 
     /// Whether the times of the rows are needed to read it.
@@ -187,7 +222,7 @@ impl Entry {
         }
         match &self.kind {
             Kind::One(value) => spot.holds(value, text),
-            Kind::Few | Kind::Text | Kind::Same(_) => true,
+            Kind::Few | Kind::Text | Kind::Same(_) | Kind::Forms(_) => true,
             Kind::Time(shape) => text.iter().all(|byte| shape.bytes().contains(byte)),
             Kind::Digits(skeleton) => skeleton.may_contain(text),
             Kind::Hex(shape) => shape.may_contain(text),
@@ -209,11 +244,12 @@ impl Entry {
         }
     }
 
-    /// Reads the column of `rows` values from the bytes at its place. `time` tells the time of
-    /// each.
+    /// Reads the column of `rows` values from the bytes at its place and those of its numbers.
+    /// `time` tells the time of each.
     pub(crate) fn decode(
         &self,
         bytes: &[u8],
+        numbers: &[u8],
         rows: usize,
         time: &dyn Fn(usize) -> i64,
     ) -> Result<Column, CodecError> {
@@ -242,6 +278,7 @@ impl Entry {
                 Column::Time(*shape, values.collect())
             }
             Kind::Same(_) => return Err(wrong("a column of its own")),
+            Kind::Forms(_) => Column::Forms(Forms::read(bytes, numbers, rows)?),
             Kind::Hex(shape) => {
                 if Some(bytes.len()) != shape.width().checked_mul(rows) {
                     return Err(wrong("packed ids of a column"));
@@ -277,6 +314,7 @@ pub(crate) enum Column {
     Hex(HexShape, Vec<u8>),
     Text(Texts),
     Time(TimeShape, Vec<i64>),
+    Forms(Forms),
 }
 
 impl Column {
@@ -289,6 +327,7 @@ impl Column {
             Column::Hex(shape, packed) => packed.len() / shape.width().max(1),
             Column::Text(texts) => texts.len(),
             Column::Time(_, times) => times.len(),
+            Column::Forms(forms) => forms.len(),
         }
     }
 
@@ -312,6 +351,7 @@ impl Column {
                 }
             }
             Column::Text(texts) => out.extend_from_slice(texts.get(at)),
+            Column::Forms(forms) => forms.append(at, out),
             Column::Time(shape, times) => {
                 if let Some(time) = times.get(at) {
                     shape.append(*time, out);
@@ -360,6 +400,7 @@ impl Column {
                 self.texts().find(spot, text)
             }
             Column::Text(texts) => texts.find(spot, text),
+            Column::Forms(forms) => forms.find_text(spot, text, false),
             Column::Time(shape, times) => {
                 if spot == Spot::Whole {
                     let wanted = shape.parse(text);
@@ -381,6 +422,7 @@ impl Column {
             },
             Column::Few(values, codes) => with_codes(codes, &values.to_lower().find(spot, text)),
             Column::Text(texts) => texts.to_lower().find(spot, text),
+            Column::Forms(forms) => forms.find_text(spot, text, true),
             Column::Digits(..) | Column::Hex(..) | Column::Time(..) => {
                 self.texts().to_lower().find(spot, text)
             }
@@ -416,7 +458,7 @@ impl Column {
             },
             Column::Few(values, codes) => with_codes(codes, &values.accepted(accepts)),
             Column::Text(texts) => texts.accepted(accepts),
-            Column::Digits(..) | Column::Hex(..) | Column::Time(..) => {
+            Column::Digits(..) | Column::Hex(..) | Column::Time(..) | Column::Forms(_) => {
                 let mut found = Bits::none(self.len());
                 let mut value = Vec::new();
                 for at in 0..self.len() {
@@ -451,7 +493,7 @@ impl Column {
                 let number = |at: usize| numbers.get(at).copied().unwrap_or_default();
                 Column::Digits(skeleton.clone(), places.map(number).collect())
             }
-            Column::Text(_) | Column::Time(..) => {
+            Column::Text(_) | Column::Time(..) | Column::Forms(_) => {
                 let mut texts = Texts::default();
                 for at in places {
                     self.append(at, &mut texts.bytes);

@@ -5,7 +5,7 @@ use pco::ChunkConfig;
 use pco::standalone::{simple_compress, simple_decompress_into};
 use rustc_hash::FxHashMap;
 
-use super::{Entry, FILTERED_DIGITS_MIN, HexShape, Kind, Skeleton, TimeShape};
+use super::{Entry, FILTERED_DIGITS_MIN, Forms, HexShape, Kind, Skeleton, TimeShape};
 use crate::part::frames::{FrameWriter, Pack};
 use crate::part::index::ByteSet;
 
@@ -13,7 +13,7 @@ use crate::part::index::ByteSet;
 const FEW: usize = 256;
 /// Fewer numbers than this are varints.
 const PCO_NUMBERS_MIN: usize = 256;
-const PCO_LEVEL: usize = 3;
+const PCO_LEVEL: usize = 6;
 
 /// Takes what the index wants to know of the values of a block.
 pub(crate) trait Indexing {
@@ -22,6 +22,15 @@ pub(crate) trait Indexing {
 
     /// Takes the trigrams of texts. False if they have too many.
     fn texts(&mut self, texts: &mut dyn Iterator<Item = &[u8]>) -> bool;
+}
+
+/// What is told of a column that was encoded.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told {
+    /// The bytes that its values can have, if the index does not have their trigrams.
+    pub(crate) loose: ByteSet,
+    /// No value is shorter, as [`Entry::length_min`] says.
+    pub(crate) length_min: usize,
 }
 
 /// The values of a column, one a row.
@@ -63,21 +72,21 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Puts the entry of a column into `header` and its bytes into `frames`. Answers which bytes
-    /// its values can have, if the index does not have their trigrams.
+    /// Puts the entry of a column into `header` and its bytes into `frames`.
     pub(crate) fn encode(
         &mut self,
         column: &Values<'_>,
         frames: &mut FrameWriter,
         index: &mut dyn Indexing,
         header: &mut Vec<u8>,
-    ) -> std::io::Result<ByteSet> {
+    ) -> std::io::Result<Told> {
         let values = column.texts;
         let length_min = values.iter().map(|value| value.len()).min().unwrap_or(0);
         let length_max = values.iter().map(|value| value.len()).max().unwrap_or(0);
         let first = values.first().copied().unwrap_or_default();
         self.buffer.clear();
         let (mut is_indexed, mut is_filtered) = (false, false);
+        let mut form_bytes = ByteSet::default();
         let (kind, pack) = if values.iter().all(|value| *value == first) {
             is_filtered = is_id(first);
             if is_filtered {
@@ -116,6 +125,15 @@ impl Encoder {
                 values.iter().for_each(|id| index.id(id));
             }
             (Kind::Hex(shape), Pack::Raw)
+        } else if let Some(forms) = Forms::find(values) {
+            is_indexed = index.texts(&mut values.iter().copied());
+            form_bytes = forms.bytes();
+            let is_raw = forms.put_numbers(&mut self.buffer);
+            let pack = if is_raw { Pack::Raw } else { Pack::Shared };
+            let numbers = frames.put(&self.buffer, pack)?;
+            self.buffer.clear();
+            forms.put(&mut self.buffer);
+            (Kind::Forms(numbers), Pack::Shared)
         } else {
             is_indexed = index.texts(&mut values.iter().copied());
             for value in values {
@@ -132,13 +150,14 @@ impl Encoder {
         };
         let entry = Entry { kind, length_min, length_max, is_indexed, is_filtered, place };
         entry.put(header);
-        Ok(match &entry.kind {
+        let loose = match &entry.kind {
             _ if is_indexed => ByteSet::default(),
             Kind::Few => {
                 let mut bytes = ByteSet::default();
                 self.few.keys().for_each(|value| bytes.insert_all(value));
                 bytes
             }
+            Kind::Forms(_) => form_bytes,
             // The values are those of a field, of which nothing is known here.
             Kind::Same(_) => {
                 let mut bytes = ByteSet::default();
@@ -146,7 +165,8 @@ impl Encoder {
                 bytes
             }
             _ => entry.bytes(),
-        })
+        };
+        Ok(Told { loose, length_min: entry.length_min() })
     }
 
     /// Values in order of their first rows, if they are few; their codes are kept.

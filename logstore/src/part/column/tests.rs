@@ -23,12 +23,14 @@ fn stored(values: &[&[u8]]) -> (Entry, Column) {
     Encoder::default().encode(&column, &mut frames, &mut NoIndex, &mut header).unwrap();
     let entry = Entry::read(&mut Reader::new(&header)).unwrap();
     let (frames, body) = frames.finish().unwrap();
-    let bytes = entry.place().map_or(Vec::new(), |place| {
+    let bytes_at = |place: Place| {
         let frame = frames[place.frame as usize];
         let stored = body[frame.offset as usize..][..frame.stored].to_vec();
         frame.unpack(stored).unwrap()[place.offset as usize..][..place.length as usize].to_vec()
-    });
-    let column = entry.decode(&bytes, values.len(), &|_| 0).unwrap();
+    };
+    let bytes = entry.place().map(bytes_at).unwrap_or_default();
+    let numbers = entry.numbers_place().map(bytes_at).unwrap_or_default();
+    let column = entry.decode(&bytes, &numbers, values.len(), &|_| 0).unwrap();
     (entry, column)
 }
 
@@ -89,9 +91,11 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(header: Vec<u8>, bytes: Vec<u8>, rows in 0usize..100) {
+    fn arbitrary_bytes_never_panic(
+        header: Vec<u8>, bytes: Vec<u8>, numbers: Vec<u8>, rows in 0usize..100,
+    ) {
         let entry = Entry::read(&mut Reader::new(&header));
-        if let Ok(column) = entry.and_then(|entry| entry.decode(&bytes, rows, &|_| 0)) {
+        if let Ok(column) = entry.and_then(|entry| entry.decode(&bytes, &numbers, rows, &|_| 0)) {
             column.find(Spot::Inside, b"a");
             column.append(rows, &mut Vec::new());
         }

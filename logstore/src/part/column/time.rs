@@ -1,12 +1,13 @@
-//! Times as text that are those of their rows: `2026-11-22T10:00:00.123Z`. Only how far each is
-//! from the time of its row is kept, in units of its last digit, which mostly is nothing.
+//! Times as text that are near those of their rows: `2026-11-22T10:00:00.123Z`, or digits since 1970
+//! such as `1795341600123`. Only how far each is from the time of its row is kept, in units of its
+//! last digit, which mostly is little.
 
 use disk::codec::{CodecError, Reader};
 
 /// How the times of a column are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TimeShape {
-    /// Between date and time.
+    /// Between date and time; zero if seconds are counted from 1970.
     separator: u8,
     /// Before the fraction; zero if there is none.
     point: u8,
@@ -17,6 +18,10 @@ pub(crate) struct TimeShape {
 }
 
 const SECONDS_LENGTH: usize = 19;
+/// Digits of the seconds since 1970 from 2001 to 2286.
+const EPOCH_LENGTH: usize = 10;
+/// Numbers of so many digits are times if they are no further from those of their rows.
+const EPOCH_DISTANCE_MAX: i64 = 86_400;
 const DIGITS_MAX: u32 = 9;
 const SECOND_NS: i64 = 1_000_000_000;
 /// Years that nanoseconds since 1970 can express.
@@ -28,7 +33,30 @@ impl TimeShape {
         values: &[&[u8]],
         times: impl Iterator<Item = i64>,
     ) -> Option<(Self, Vec<u64>)> {
-        let first = *values.first()?;
+        let shape = Self::of(values.first()?)?;
+        let distance = |(value, at): (&&[u8], i64)| {
+            let own = shape.parse(value)?;
+            let distance = own.wrapping_sub(at.div_euclid(shape.unit()));
+            let is_near = distance.unsigned_abs() / (SECOND_NS / shape.unit()) as u64
+                <= EPOCH_DISTANCE_MAX as u64;
+            if shape.is_epoch() && !is_near {
+                return None;
+            }
+            Some(((distance << 1) ^ (distance >> 63)) as u64)
+        };
+        let distances = values.iter().zip(times).map(distance).collect::<Option<_>>()?;
+        Some((shape, distances))
+    }
+
+    /// How a value is written, if it may be a time.
+    fn of(first: &[u8]) -> Option<Self> {
+        if first.iter().all(u8::is_ascii_digit) {
+            let digits = first.len().checked_sub(EPOCH_LENGTH)?;
+            let is_unit = matches!(digits, 0 | 3 | 6 | 9);
+            let shape =
+                TimeShape { separator: 0, point: 0, digits: digits as u32, has_zone: false };
+            return is_unit.then_some(shape);
+        }
         let (body, has_zone) = match first.strip_suffix(b"Z") {
             Some(body) => (body, true),
             None => (first, false),
@@ -44,14 +72,12 @@ impl TimeShape {
         if digits > DIGITS_MAX || (point != 0 && digits == 0) {
             return None;
         }
-        let shape = TimeShape { separator, point, digits, has_zone };
-        let distance = |(value, at): (&&[u8], i64)| {
-            let own = shape.parse(value)?;
-            let distance = own.wrapping_sub(at.div_euclid(shape.unit()));
-            Some(((distance << 1) ^ (distance >> 63)) as u64)
-        };
-        let distances = values.iter().zip(times).map(distance).collect::<Option<_>>()?;
-        Some((shape, distances))
+        Some(TimeShape { separator, point, digits, has_zone })
+    }
+
+    /// Whether it is a count of units since 1970.
+    fn is_epoch(&self) -> bool {
+        self.separator == 0
     }
 
     /// Nanoseconds of the last digit.
@@ -60,6 +86,9 @@ impl TimeShape {
     }
 
     fn length(&self) -> usize {
+        if self.is_epoch() {
+            return EPOCH_LENGTH + self.digits as usize;
+        }
         SECONDS_LENGTH
             + usize::from(self.point != 0)
             + self.digits as usize
@@ -76,6 +105,12 @@ impl TimeShape {
             let all = digits.iter().all(u8::is_ascii_digit);
             all.then(|| digits.iter().fold(0i64, |sum, digit| sum * 10 + i64::from(digit - b'0')))
         };
+        if self.is_epoch() {
+            // Ten digits of seconds and nine of a fraction may be more than 63 bits hold.
+            let text = std::str::from_utf8(value).ok()?;
+            let is_plain = value.iter().all(u8::is_ascii_digit) && value.first() != Some(&b'0');
+            return is_plain.then(|| text.parse().ok()).flatten();
+        }
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
         let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
         let fraction = match self.digits {
@@ -101,6 +136,9 @@ impl TimeShape {
 
     /// Appends a value in units since 1970.
     pub(crate) fn append(&self, time: i64, out: &mut Vec<u8>) {
+        if self.is_epoch() {
+            return out.extend_from_slice(time.to_string().as_bytes());
+        }
         let units = SECOND_NS / self.unit();
         let (seconds, fraction) = (time.div_euclid(units), time.rem_euclid(units));
         let (year, month, day) = date(seconds.div_euclid(86_400));
@@ -128,6 +166,9 @@ impl TimeShape {
     /// The bytes that its values can have.
     pub(crate) fn bytes(&self) -> [u8; 15] {
         let mut bytes = *b"0123456789-:TZZ";
+        if self.is_epoch() {
+            return *b"012345678900000";
+        }
         (bytes[12], bytes[13]) = (self.separator, if self.point == 0 { b'0' } else { self.point });
         bytes
     }
@@ -202,5 +243,21 @@ mod tests {
         check(&["2026-11-22T10:00:00.Z"], at, None);
         check(&["2026-11-22T10:00:00.123Z", "2026-11-22T10:00:00.12Z"], at, None);
         check(&["not a time of any kind!"], at, None);
+    }
+
+    #[test]
+    fn counts_since_1970_are_times_if_they_are_near() {
+        let at = 1_795_341_600_123_456_789;
+        check(&["1795341600123456790", "1795341600123456789"], at, Some(&[2, 0]));
+        check(&["1795341600123456"], at, Some(&[0]));
+        check(&["1795341600124"], at, Some(&[2]));
+        check(&["1795341600"], at, Some(&[0]));
+        check(&["1795428000"], at, Some(&[2 * 86_400]));
+        check(&["1795428001"], at, None);
+        check(&["0795341600"], at, None);
+        check(&["1795341600", "17953416000"], at, None);
+        check(&["9999999999999999999"], at, None);
+        check(&["179534160"], at, None);
+        check(&[""], at, None);
     }
 }

@@ -14,7 +14,7 @@ use model::clock::{Clock, SystemClock};
 use model::log::{Field, LineCondition, LogCountRequest, Origin};
 use model::{Labels, Matcher, QueryContext, TimestampNs};
 
-use super::fixtures::{everything, open};
+use super::fixtures::{everything, open, read};
 use crate::cursor::ScanPlan;
 use crate::part::{Part, PartRow, PartWriter};
 
@@ -444,4 +444,44 @@ fn measure() {
     time("count of lines with a word", &|| counted(&part, has("exhausted"), &[], 0));
     time("scan of all", &|| rows_of(&part, Vec::new(), Vec::new()));
     part.verify().unwrap();
+}
+
+/// Prints what the columns of a part would cost if it was written today: `SIGNALBOX_PART=FOLDER`.
+#[test]
+fn columns_of_a_part() {
+    let (_folder, part) = match std::env::var_os("SIGNALBOX_PART") {
+        Some(dir) => {
+            let old = open(std::path::Path::new(&dir));
+            let streams = old.streams().to_vec();
+            let plan = ScanPlan { request: everything(), hidden: Vec::new() };
+            let mut rows = read(&old, &streams, plan);
+            rows.sort_by_key(|row| (row.stream, row.at, row.arrival));
+            let folder = tempfile::tempdir().unwrap();
+            let dir = folder.path().join("p");
+            let clock = SystemClock::default();
+            let start = clock.monotonic();
+            let mut writer = PartWriter::create(Arc::new(RealFiles), &dir, &streams).unwrap();
+            for row in &rows {
+                row.show(&streams, |shown| {
+                    let (stream, shared, fields) = (row.stream as u32, &[], shown.metadata);
+                    let (at, arrival, line) = (shown.at, shown.arrival, shown.line);
+                    writer.push(&PartRow { stream, at, arrival, line, shared, fields }).unwrap();
+                });
+            }
+            writer.finish().unwrap();
+            println!("{} rows in {:.2?}", rows.len(), clock.monotonic() - start);
+            (folder, open(&dir))
+        }
+        None => part_of(4000, false),
+    };
+    let columns = crate::part::block::breakdown::breakdown(&part).unwrap();
+    let sum: f64 = columns.iter().map(|(_, bytes)| bytes).sum();
+    let columns_bytes = part.figures()[0].1 as f64;
+    assert!((sum - columns_bytes).abs() < columns_bytes / 1000.0, "{sum} {columns_bytes}");
+    for (name, bytes) in part.figures() {
+        println!("{:8.3} B a row: {name}", bytes as f64 / part.meta().rows as f64);
+    }
+    for (name, bytes) in columns.iter().take(40) {
+        println!("{:8.3} B a row: {name}", bytes / part.meta().rows as f64);
+    }
 }
