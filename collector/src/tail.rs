@@ -13,9 +13,9 @@
 //! became shorter, or begins otherwise, was truncated and is read from its start.
 //!
 //! **No doubles.** A checkpoint is written before each batch: from where to where it goes, and the
-//! times of its records. Each record carries its place as `log_file_number` and `log_file_record_offset`. After a crash
-//! the store is asked whether it has records of that batch, which is one journal record: all of them
-//! or none.
+//! times of its records. Each record carries its place as two fields that no answer shows
+//! (`model::log::BOOKKEEPING`). After a crash the store is asked whether it has records of that batch,
+//! which is one journal record: all of them or none.
 //!
 //! **No loss**, but for what a rotation takes away while nobody reads: a file that was compressed,
 //! or removed, or truncated after a copy. What is refused for good is counted by reason.

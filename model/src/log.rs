@@ -22,6 +22,16 @@ pub enum Origin {
     Derived,
 }
 
+/// Metadata whose name begins so is what a collector notes for itself, such as the place of a line in its
+/// file. Stores keep it and show it to scans like any other; languages and answers leave it out, since it
+/// would make a stream of each line.
+pub const BOOKKEEPING: &str = "__signalbox_";
+
+/// Whether a field is the note of a collector ([`BOOKKEEPING`]).
+pub fn is_bookkeeping(name: &str) -> bool {
+    name.starts_with(BOOKKEEPING)
+}
+
 /// One piece of structured metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field<'a> {

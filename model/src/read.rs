@@ -6,7 +6,7 @@
 //! by trace. Every read charges a [`QueryContext`], which refuses it over its budget, past its
 //! deadline, or after its caller went away.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -458,6 +458,23 @@ pub trait LogSource: Send + Sync {
         context: &QueryContext,
         visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
     ) -> Result<()>;
+
+    /// The number after that of the last row that arrived ([`crate::log::LogRow::arrival`]).
+    fn arrivals_end(&self) -> u64;
+
+    /// As [`LogSource::scan`], of the rows only whose numbers are in `arrivals`. Costs little where
+    /// those are the newest.
+    fn scan_arrivals(
+        &self,
+        arrivals: Range<u64>,
+        request: &LogRequest,
+        context: &QueryContext,
+        visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.scan(request, context, &mut |row| {
+            if arrivals.contains(&row.arrival) { visit(row) } else { ControlFlow::Continue(()) }
+        })
+    }
 
     /// Counts matching rows, and visits the counts that are not zero, in no order, until the visitor
     /// breaks. One key (stream, fields, pattern, bucket) may be visited several times: counts add up.

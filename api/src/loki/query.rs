@@ -67,6 +67,7 @@ pub(super) async fn range(State(app): App, headers: HeaderMap, parameters: Param
                         direction,
                         lines: Vec::new(),
                         wants: &|_| true,
+                        arrivals: None,
                     };
                     sparse(&lines, limit, interval_ns, source, context)?
                 } else {

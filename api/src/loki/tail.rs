@@ -1,10 +1,11 @@
 //! `tail`: new lines over a WebSocket.
 //!
-//! The store is asked again and again for the newest lines. Lines may arrive late, so each poll
-//! looks a little further back than the last one did and leaves out what was sent before, by the
-//! numbers that records have in the store. A client that falls far behind misses lines and is told.
+//! The store numbers records as they arrive, and is asked again and again for those that it has got
+//! since: whatever their times say, lines are shown once, when they come. A client that falls far
+//! behind misses lines and is told.
 
-use std::ops::ControlFlow;
+use std::collections::VecDeque;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use model::log::LogRow;
 use model::read::{Direction, RangeNs};
 use model::{Labels, QueryContext, TimestampNs};
 use query::logql::{self, LogExpr, LogResult, LogStream, LogVisit, StreamGroups};
-use rustc_hash::FxHashMap;
+use rustc_hash::FxHashSet;
 
 use super::range::{self, HOUR_NS, SECOND_NS};
 use super::result::{wants_categories, write_stream_list};
@@ -28,9 +29,6 @@ use crate::state::{App, Shared};
 
 /// The time between two polls.
 const POLL: Duration = Duration::from_millis(250);
-
-/// How late a line may be and still be sent.
-const LATE_NS: i64 = 5 * SECOND_NS;
 
 /// A tail that is farther behind than this goes on near the present.
 const BEHIND_NS: i64 = 60 * SECOND_NS;
@@ -77,7 +75,7 @@ pub(super) async fn tail(
         app.telemetry.tails_refused.inc();
         return Ok(too_many(app.state.options.tails_max));
     };
-    let began = now.plus_ns(-delay * SECOND_NS);
+    let sent = Mark { at: now, arrivals: app.state.logs.arrivals_end() };
     let tail = Tail {
         app,
         log,
@@ -85,8 +83,10 @@ pub(super) async fn tail(
         delay_ns: delay * SECOND_NS,
         categorized: wants_categories(&headers),
         start,
-        began,
-        sent: Sent { from: began, arrivals: FxHashMap::default() },
+        sent,
+        next: None,
+        partly: FxHashSet::default(),
+        marks: VecDeque::new(),
     };
     Ok(upgrade.on_upgrade(async move |socket| {
         let gauge = tail.app.telemetry.tails.clone();
@@ -102,12 +102,11 @@ fn too_many(max: usize) -> Response {
     (StatusCode::TOO_MANY_REQUESTS, text).into_response()
 }
 
-/// What was sent of the time that the next poll looks at again: the numbers of records in the
-/// store, which tell equal lines apart.
-#[derive(Debug)]
-struct Sent {
-    from: TimestampNs,
-    arrivals: FxHashMap<u64, TimestampNs>,
+/// How many records had arrived at an instant.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    at: TimestampNs,
+    arrivals: u64,
 }
 
 /// A line that was left out because the client is too slow.
@@ -131,8 +130,14 @@ struct Tail {
     delay_ns: i64,
     categorized: bool,
     start: TimestampNs,
-    began: TimestampNs,
-    sent: Sent,
+    /// All that came before it was sent.
+    sent: Mark,
+    /// Up to where lines are being sent, if one poll could not take them all.
+    next: Option<Mark>,
+    /// What was sent of those.
+    partly: FxHashSet<u64>,
+    /// What has arrived, but waits for the delay, oldest first.
+    marks: VecDeque<Mark>,
 }
 
 impl Tail {
@@ -176,33 +181,39 @@ impl Tail {
 
     /// The newest lines from before the tail began, oldest first.
     async fn past(&self) -> Result<Frame> {
-        let over = RangeNs { start: self.start, end: self.began };
-        let (app, log, limit) = (self.app.clone(), self.log.clone(), self.limit);
-        let work = move |context: &QueryContext, _| {
-            let (source, direction) = (app.state.logs.as_ref(), Direction::Backward);
-            Ok(logql::evaluate_log(&log, over, limit, direction, source, context)?)
-        };
-        let mut streams = self.app.runner.run(None, work).await?.streams;
+        let (direction, arrivals) = (Direction::Backward, 0..self.sent.arrivals);
+        let ((mut streams, _), _) =
+            self.lines(arrivals, direction, FxHashSet::default(), self.limit).await?;
         for stream in &mut streams {
             stream.entries.reverse();
         }
         Ok(Frame { streams, dropped: Vec::new() })
     }
 
-    /// Lines of a range that were not sent, oldest first, and whether there may be more.
-    async fn unsent(&mut self, over: RangeNs, limit: usize) -> Result<(Vec<LogStream>, bool)> {
-        let (app, log) = (self.app.clone(), self.log.clone());
-        let arrivals = std::mem::take(&mut self.sent.arrivals);
+    /// Lines that have these numbers and not one of `except`, whether there may be more, and
+    /// `except`.
+    async fn lines(
+        &self,
+        arrivals: Range<u64>,
+        direction: Direction,
+        except: FxHashSet<u64>,
+        limit: usize,
+    ) -> Result<((Vec<LogStream>, bool), FxHashSet<u64>)> {
+        if arrivals.is_empty() {
+            return Ok(((Vec::new(), false), except));
+        }
+        let (app, log, start) = (self.app.clone(), self.log.clone(), self.start);
         let work = move |context: &QueryContext, _| {
             let mut groups = StreamGroups::default();
             let mut count = 0;
-            let wants = |row: &LogRow<'_>| !arrivals.contains_key(&row.arrival);
+            let wants = |row: &LogRow<'_>| !except.contains(&row.arrival);
             let visit = LogVisit {
                 log: &log,
-                range: over,
-                direction: Direction::Forward,
+                range: RangeNs { start, end: RangeNs::ALL.end },
+                direction,
                 lines: Vec::new(),
                 wants: &wants,
+                arrivals: Some(arrivals),
             };
             let source = app.state.logs.as_ref();
             logql::visit_log(&visit, source, context, &mut |_, stream, entry| {
@@ -211,39 +222,56 @@ impl Tail {
                 count += 1;
                 Ok(if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })?;
-            Ok((groups.streams, count >= limit, arrivals))
+            Ok(((groups.streams, count >= limit), except))
         };
-        let (streams, is_cut, arrivals) = self.app.runner.run(None, work).await?;
-        self.sent.arrivals = arrivals;
-        Ok((streams, is_cut))
+        self.app.runner.run(None, work).await
+    }
+
+    /// What has arrived and waited for the delay.
+    fn ripe(&mut self) -> Mark {
+        let arrivals = self.app.state.logs.arrivals_end();
+        let now = self.app.state.clock.now();
+        self.marks.push_back(Mark { at: now, arrivals });
+        let mut ripe = self.sent;
+        while let Some(mark) = self.marks.front().filter(|m| m.at.plus_ns(self.delay_ns) <= now) {
+            ripe = *mark;
+            self.marks.pop_front();
+        }
+        ripe
     }
 
     async fn poll(&mut self) -> Result<Frame> {
-        let until = self.app.state.clock.now().plus_ns(-self.delay_ns);
+        let ripe = self.ripe();
         let mut frame = Frame::default();
-        if until.0.saturating_sub(self.sent.from.0) > BEHIND_NS {
-            frame.dropped = self.skip(until.plus_ns(-LATE_NS)).await?;
+        if ripe.at.0.saturating_sub(self.sent.at.0) > BEHIND_NS {
+            frame.dropped = self.skip(ripe).await?;
+            return Ok(frame);
         }
-        let over = RangeNs { start: self.sent.from, end: until };
-        let (streams, is_cut) = self.unsent(over, self.app.state.options.log_lines_max).await?;
-        let entries = || streams.iter().flat_map(|stream| &stream.entries);
-        let last = entries().map(|entry| entry.at).max();
-        // If there were more lines than one poll takes, the next one goes on where it was cut.
-        let reached = if is_cut { last.unwrap_or(until) } else { until };
-        let from = reached.plus_ns(-LATE_NS).max(self.began).max(self.sent.from);
-        self.sent.arrivals.extend(entries().map(|entry| (entry.arrival, entry.at)));
-        self.sent.arrivals.retain(|_, at| *at >= from);
-        self.sent.from = from;
+        let until = *self.next.get_or_insert(ripe);
+        let arrivals = self.sent.arrivals..until.arrivals;
+        let partly = std::mem::take(&mut self.partly);
+        let limit = self.app.state.options.log_lines_max;
+        let ((streams, is_cut), partly) =
+            self.lines(arrivals, Direction::Forward, partly, limit).await?;
+        if is_cut {
+            // The next poll goes on where this one was cut.
+            self.partly = partly;
+            let entries = streams.iter().flat_map(|stream| &stream.entries);
+            self.partly.extend(entries.map(|entry| entry.arrival));
+        } else {
+            (self.sent, self.next) = (until, None);
+        }
         frame.streams = streams;
         Ok(frame)
     }
 
-    /// Leaves out what comes before `from`, and tells the first of it.
-    async fn skip(&mut self, from: TimestampNs) -> Result<Vec<Dropped>> {
-        let over = RangeNs { start: self.sent.from, end: from };
-        let (streams, _) = self.unsent(over, DROPPED_MAX).await?;
-        self.sent.arrivals.retain(|_, at| *at >= from);
-        self.sent.from = from;
+    /// Leaves out what came before `until`, and tells the first of it.
+    async fn skip(&mut self, until: Mark) -> Result<Vec<Dropped>> {
+        let arrivals = self.sent.arrivals..until.arrivals;
+        let partly = std::mem::take(&mut self.partly);
+        let ((streams, _), _) =
+            self.lines(arrivals, Direction::Forward, partly, DROPPED_MAX).await?;
+        (self.sent, self.next) = (until, None);
         let dropped = streams.into_iter().flat_map(|stream| {
             let labels = stream.labels;
             let entries = stream.entries.into_iter();

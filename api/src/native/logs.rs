@@ -77,7 +77,7 @@ impl Asked {
         each: &mut logql::VisitLine<'_>,
     ) -> Result<LogStats> {
         let lines = self.text.conditions().0;
-        let visit = LogVisit { log: &self.log, range, direction, lines, wants };
+        let visit = LogVisit { log: &self.log, range, direction, lines, wants, arrivals: None };
         let stats = logql::visit_log(&visit, source, context, &mut |row, stream, entry| {
             if self.accepts(row, &stream, &entry) {
                 each(row, stream, entry)

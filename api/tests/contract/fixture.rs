@@ -102,6 +102,10 @@ impl LogSource for Logs {
         self.0.lock().scan(request, context, visit)
     }
 
+    fn arrivals_end(&self) -> u64 {
+        self.0.lock().arrivals_end()
+    }
+
     fn streams(
         &self,
         matchers: &[Matcher],

@@ -48,9 +48,32 @@ async fn a_tail_shows_the_past_then_new_lines_each_once() {
         )
     };
     assert_eq!(next_text(&mut socket).await, frame(at + 5, "line 2"));
-    // One that arrives late, and is older than what was sent.
-    fixture.logs.0.lock().push(&shop, at + 1, "late line", &[]);
-    assert_eq!(next_text(&mut socket).await, frame(at + 1, "late line"));
+    // One that arrives long after its time, one from before the tail's start, and one of the future.
+    let hour = 3600 * 1_000_000_000;
+    for (at, line) in
+        [(at - hour / 2, "late line"), (at - 2 * hour, "line 0"), (at + hour, "line 3")]
+    {
+        fixture.logs.0.lock().push(&shop, at, line, &[]);
+        if line != "line 0" {
+            assert_eq!(next_text(&mut socket).await, frame(at, line));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tail_with_a_delay_shows_lines_when_that_is_over() {
+    let fixture = Fixture::new();
+    let address = listen(&fixture).await;
+    let query = encode(r#"{service_name="slow"}"#);
+    let url = format!("ws://{address}/loki/api/v1/tail?query={query}&delay_for=2");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let slow = Labels::from_pairs([("service_name", "slow")]);
+    let at = NOW * 1_000_000_000;
+    fixture.logs.0.lock().push(&slow, at, "first", &[]);
+    let early = tokio::time::timeout(Duration::from_millis(700), socket.next()).await;
+    assert!(early.is_err(), "{early:?}");
+    fixture.clock.advance(Duration::from_secs(2));
+    assert!(next_text(&mut socket).await.contains("first"));
 }
 
 #[tokio::test]
@@ -86,17 +109,47 @@ async fn equal_lines_are_all_shown_and_a_tail_that_fell_behind_is_told_so() {
         fixture.logs.0.lock().push(&twins, start + 5, "same", &[]);
         assert_eq!(next_text(&mut socket).await, frame);
     }
-    // As if the client had taken nothing for an hour. Both lines are there before the time is.
-    let hour = 3600 * 1_000_000_000;
-    fixture.logs.0.lock().push(&twins, start + hour / 2, "missed", &[]);
-    fixture.logs.0.lock().push(&twins, start + hour, "shown", &[]);
-    fixture.clock.advance(Duration::from_secs(3600));
+    // As if the client had taken nothing for an hour.
+    {
+        let mut logs = fixture.logs.0.lock();
+        logs.push(&twins, start + 7, "missed", &[]);
+        fixture.clock.advance(Duration::from_secs(3600));
+    }
     assert_eq!(
         next_text(&mut socket).await,
         format!(
-            r#"{{"streams":[{{"stream":{{"service_name":"twins"}},"values":[["{}","shown"]]}}],"dropped_entries":[{{"labels":{{"service_name":"twins"}},"timestamp":"{}"}}]}}"#,
-            start + hour,
-            start + hour / 2
+            r#"{{"streams":[],"dropped_entries":[{{"labels":{{"service_name":"twins"}},"timestamp":"{}"}}]}}"#,
+            start + 7
         )
     );
+    fixture.logs.0.lock().push(&twins, start + 5, "same", &[]);
+    assert_eq!(next_text(&mut socket).await, frame);
+}
+
+#[tokio::test]
+async fn more_lines_than_a_frame_takes_come_in_several_each_once() {
+    let fixture = Fixture::new();
+    let address = listen(&fixture).await;
+    let query = encode(r#"{service_name="many"}"#);
+    let url = format!("ws://{address}/loki/api/v1/tail?query={query}");
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let many = Labels::from_pairs([("service_name", "many")]);
+    const COUNT: usize = 12_000;
+    {
+        let mut logs = fixture.logs.0.lock();
+        for i in 0..COUNT {
+            logs.push(&many, (NOW - i as i64 % 7) * 1_000_000_000, &format!("line {i}"), &[]);
+        }
+    }
+    let (mut found, mut frames) = (Vec::new(), 0);
+    while found.len() < COUNT {
+        let frame: serde_json::Value = serde_json::from_str(&next_text(&mut socket).await).unwrap();
+        let values = frame["streams"][0]["values"].as_array().unwrap();
+        found.extend(values.iter().map(|value| value[1].as_str().unwrap().to_owned()));
+        frames += 1;
+    }
+    assert_eq!(frames, 3);
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), COUNT);
 }

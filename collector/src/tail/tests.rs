@@ -103,6 +103,10 @@ impl LogSource for Store {
         Ok(())
     }
 
+    fn arrivals_end(&self) -> u64 {
+        self.rows.lock().len() as u64
+    }
+
     fn streams(&self, _: &[Matcher], _: RangeNs, _: &QueryContext) -> Result<Vec<Labels>> {
         Ok(self.rows.lock().iter().map(|row| row.stream.clone()).collect())
     }
@@ -202,8 +206,9 @@ fn lines_have_the_labels_of_their_job_and_file_and_their_place() {
     assert_eq!(rows[1].stream, Labels::from_pairs(labels));
     assert_eq!((rows[1].line.as_str(), rows[1].at), ("an ERROR", NOW.to_ns()));
     let fields: Vec<(&str, &str)> = rows[1].fields[1..].iter().map(|f| (&*f.0, &*f.1)).collect();
-    assert_eq!(rows[1].fields[0].0, "log_file_number");
-    assert_eq!(fields, [("log_file_record_offset", "6"), ("detected_level", "error")]);
+    assert_eq!(rows[1].fields[0].0, "__signalbox_tail_file");
+    assert!(rows[1].fields[..2].iter().all(|field| model::log::is_bookkeeping(&field.0)));
+    assert_eq!(fields, [("__signalbox_tail_offset", "6"), ("detected_level", "error")]);
 }
 
 #[test]

@@ -21,10 +21,10 @@ use super::formats::{self, Piece};
 use super::joining::{Joiner, Record};
 use crate::log_record::{LINE_BYTES, SERVICE_NAME, discover_service, level};
 
-/// Which file a record is from: names come again.
-const FILE_NUMBER: &str = "log_file_number";
-/// Where a record starts in its file.
-const RECORD_OFFSET: &str = "log_file_record_offset";
+/// Which file a record is from: names come again. Begins with [`model::log::BOOKKEEPING`].
+const FILE_NUMBER: &str = "__signalbox_tail_file";
+/// Where a record starts in its file. Begins so too.
+const RECORD_OFFSET: &str = "__signalbox_tail_offset";
 /// A line without an end is taken for one after so long; longer than any writer pauses within a line.
 const UNFINISHED_WAIT: Duration = Duration::from_secs(10);
 /// A file that is gone from its name is closed when nothing comes for so long.

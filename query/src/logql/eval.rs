@@ -1,8 +1,9 @@
 //! Evaluation of LogQL: lines for log queries, columns of numbers for metric queries.
 
+mod binary;
 mod metric;
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use model::log::{LineCondition, LogRow};
 use model::read::{Direction, LogRequest, RangeNs};
@@ -17,14 +18,14 @@ use super::pipeline::{Passed, Pipeline};
 use super::request::request;
 use crate::errors::EvalError;
 use crate::promql::{self, MatrixSeries, SampleValue, VectorSample};
-use crate::vector::{self, AggregateOp, Column, Grid, is_absent};
+use crate::vector::{self, Column, Grid, is_absent};
 
 type Result<T, E = EvalError> = std::result::Result<T, E>;
 
 /// What a query looked at and answered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogStats {
-    /// Lines that the store showed.
+    /// Lines that the store showed, or that what it counted stands for.
     pub lines_read: u64,
     /// Their bytes.
     pub bytes_read: u64,
@@ -159,7 +160,8 @@ pub fn evaluate_log(
         return Ok(LogResult::default());
     }
     let mut groups = StreamGroups::default();
-    let visit = LogVisit { log, range, direction, lines: Vec::new(), wants: &|_| true };
+    let visit =
+        LogVisit { log, range, direction, lines: Vec::new(), wants: &|_| true, arrivals: None };
     let mut kept = 0;
     let stats = visit_log(&visit, source, context, &mut |_, stream, entry| {
         context.hold(entry.held_bytes())?;
@@ -182,6 +184,8 @@ pub struct LogVisit<'v> {
     pub lines: Vec<LineCondition>,
     /// Rows that are not wanted are left out before the query looks at them.
     pub wants: &'v dyn Fn(&LogRow<'_>) -> bool,
+    /// Only rows with these numbers, if any are said.
+    pub arrivals: Option<Range<u64>>,
 }
 
 /// What is done with a line: the row that the store has, the labels of its stream, and what the
@@ -207,7 +211,7 @@ pub fn visit_log(
     }
     let pipeline = Pipeline::new(log, Needs::All, context.now());
     let mut failed = None;
-    source.scan(&request, context, &mut |row| {
+    let mut show = |row: &LogRow<'_>| {
         stats.lines_read += 1;
         stats.bytes_read += row.line.len() as u64;
         if !(visit.wants)(row) {
@@ -220,7 +224,11 @@ pub fn visit_log(
             failed = Some(error);
             ControlFlow::Break(())
         })
-    })?;
+    };
+    match visit.arrivals.clone() {
+        None => source.scan(&request, context, &mut show),
+        Some(arrivals) => source.scan_arrivals(arrivals, &request, context, &mut show),
+    }?;
     match failed {
         Some(error) => Err(error),
         None => Ok(stats),
@@ -269,7 +277,7 @@ fn split<'a>(row: &LogRow<'a>, mut passed: Passed<'a>) -> (Labels, LogEntry) {
 }
 
 /// Evaluates at one instant. Series of a vector are in order of their labels, but for a query that
-/// picks or sorts series by value.
+/// sorts series by value.
 pub fn evaluate_instant(
     expr: &Expr,
     at: TimestampNs,
@@ -309,14 +317,8 @@ pub fn evaluate_instant(
     Ok(evaluator.evaluation(Value::Metric(value)))
 }
 
-/// Operators whose results have an order of their own.
-const ORDERING: [VectorOp; 5] = [
-    VectorOp::Sort,
-    VectorOp::SortDesc,
-    VectorOp::ApproxTopk,
-    VectorOp::Shared(AggregateOp::Topk),
-    VectorOp::Shared(AggregateOp::Bottomk),
-];
+/// Operators whose results have an order of their own; those of `topk` have none.
+const ORDERING: [VectorOp; 2] = [VectorOp::Sort, VectorOp::SortDesc];
 
 fn is_op(expr: &MetricExpr, ops: &[VectorOp]) -> bool {
     matches!(&expr.kind, MetricKind::Aggregate(aggregation) if ops.contains(&aggregation.op))
@@ -339,7 +341,7 @@ pub fn evaluate_range(
         return Err(EvalError::BadArgument(message.into()));
     };
     if metric.any(&|expr| is_op(expr, &[VectorOp::ApproxTopk])) {
-        let message = "approx_topk is only supported for instant queries";
+        let message = "count min sketches are only supported on instant queries";
         return Err(EvalError::BadArgument(message.into()));
     }
     let Some(grid) = Grid::range(start.0, end.0, step_ns) else {

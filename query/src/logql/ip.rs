@@ -18,7 +18,7 @@ impl IpRange {
             network_range(network, bits)
         } else {
             text.split_once('-').and_then(|(first, last)| {
-                let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+                let (first, last) = (first.parse().ok()?, last.parse().ok()?);
                 Some(IpRange { first, last })
             })
         };
@@ -62,7 +62,8 @@ impl IpRange {
 
 fn network_range(network: &str, bits: &str) -> Option<IpRange> {
     let network: IpAddr = network.parse().ok()?;
-    if bits.is_empty() || !bits.bytes().all(|b| b.is_ascii_digit()) {
+    let has_zero = bits.len() > 1 && bits.starts_with('0');
+    if bits.is_empty() || has_zero || !bits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let bits: u32 = bits.parse().ok()?;

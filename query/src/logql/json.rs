@@ -160,26 +160,31 @@ pub(super) fn members<'a>(
     }
 }
 
-/// Sees the keys that lead to a value and the value; answers whether to go on.
-pub(super) type LeafVisitor<'a, 'v> =
-    &'v mut dyn FnMut(&[Cow<'a, str>], ValueKind, &'a str) -> bool;
+/// What is done with the values of an object.
+pub(super) trait Leaves<'a> {
+    /// Whether to look into the object that the keys lead to.
+    fn enters(&mut self, keys: &[Cow<'a, str>]) -> bool;
+
+    /// Sees the keys that lead to a value and the value; answers whether to go on.
+    fn visit(&mut self, keys: &[Cow<'a, str>], kind: ValueKind, raw: &'a str) -> bool;
+}
 
 /// Visits texts, numbers and truths of an object and of those in it, by the keys that lead to them,
 /// until the visitor answers `false`.
 pub(super) fn leaves<'a>(
     text: &'a str,
     keys: &mut Vec<Cow<'a, str>>,
-    visit: LeafVisitor<'a, '_>,
+    visitor: &mut dyn Leaves<'a>,
 ) -> Result<bool> {
     let mut goes_on = true;
     members(text, &mut |key, kind, value| {
         keys.push(key);
         match kind {
-            ValueKind::Object if keys.len() < DEPTH_MAX => {
-                goes_on = leaves(value, keys, visit)?;
+            ValueKind::Object if keys.len() < DEPTH_MAX && visitor.enters(keys) => {
+                goes_on = leaves(value, keys, visitor)?;
             }
             ValueKind::Text | ValueKind::Number | ValueKind::Bool => {
-                goes_on = visit(keys, kind, value);
+                goes_on = visitor.visit(keys, kind, value);
             }
             ValueKind::Object | ValueKind::Array | ValueKind::Null => {}
         }
@@ -353,18 +358,27 @@ mod tests {
 
     #[test]
     fn leaves_are_found_up_to_where_a_line_breaks() {
-        let read = |line: &str| {
-            let mut found = Vec::new();
-            let result = leaves(line, &mut Vec::new(), &mut |keys, kind, raw| {
-                found.push(format!("{}={}", keys.join("."), label_text(kind, raw)));
+        struct All(Vec<String>);
+        impl<'a> Leaves<'a> for All {
+            fn enters(&mut self, keys: &[Cow<'a, str>]) -> bool {
+                keys != ["closed"]
+            }
+
+            fn visit(&mut self, keys: &[Cow<'a, str>], kind: ValueKind, raw: &'a str) -> bool {
+                self.0.push(format!("{}={}", keys.join("."), label_text(kind, raw)));
                 true
-            });
-            (found.join(" "), result.err())
+            }
+        }
+        let read = |line: &str| {
+            let mut found = All(Vec::new());
+            let result = leaves(line, &mut Vec::new(), &mut found);
+            (found.0.join(" "), result.err())
         };
         let line = r#" {"a":1,"b":{"c":"x\"y","d":[1,{"e":2}]},"f":null,"g":true} rest"#;
         assert_eq!(read(line), ("a=1 b.c=x\"y g=true".to_owned(), None));
         assert_eq!(read(r#"{"a":1,"b":"#), ("a=1".to_owned(), Some(MALFORMED)));
         assert_eq!(read(r#"{"a":1,"b":xyz}"#), ("a=1".to_owned(), Some(UNKNOWN)));
+        assert_eq!(read(r#"{"closed":{"b":xyz},"a":1}"#), ("a=1".to_owned(), None));
         assert_eq!(read("text"), (String::new(), Some(MALFORMED_OBJECT)));
         assert_eq!(read("{}"), (String::new(), None));
         assert_eq!(read("{\"a\":\"x"), (String::new(), Some(MALFORMED_TEXT)));

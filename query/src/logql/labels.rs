@@ -8,7 +8,8 @@
 use std::borrow::Cow;
 
 use model::Labels;
-use model::log::LogRow;
+use model::log::{LogRow, is_bookkeeping};
+use template::TextMap;
 
 pub(super) const ERROR: &str = "__error__";
 pub(super) const ERROR_DETAILS: &str = "__error_details__";
@@ -62,6 +63,7 @@ impl<'a> LineLabels<'a> {
             match field.name {
                 ERROR => all.error = field.value.to_owned().into(),
                 ERROR_DETAILS => all.details = field.value.to_owned(),
+                name if is_bookkeeping(name) => {}
                 name => {
                     let name = if row.stream.get(name).is_some() {
                         format!("{name}{EXTRACTED}").into()
@@ -131,6 +133,19 @@ impl<'a> LineLabels<'a> {
     /// All labels of the line, errors included, as one set. Empty values stay.
     pub(super) fn all(&self) -> Labels {
         Labels::from_pairs_with_empty(self.pairs())
+    }
+}
+
+/// As templates see them.
+impl TextMap for LineLabels<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        LineLabels::get(self, name)
+    }
+
+    fn pairs(&self) -> Vec<(&str, &str)> {
+        let mut pairs: Vec<_> = LineLabels::pairs(self).collect();
+        pairs.sort_unstable();
+        pairs
     }
 }
 

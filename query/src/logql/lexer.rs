@@ -13,6 +13,8 @@ pub(super) enum Token {
     Quantity(String),
     /// A string without its quotes.
     Text(String),
+    /// A window: what stands in square brackets.
+    Range(String),
     /// Punctuation or an operator.
     Symbol(&'static str),
     /// Something that can not be a token, and why.
@@ -22,9 +24,9 @@ pub(super) enum Token {
 }
 
 /// Longest first, so that a prefix does not hide a longer symbol.
-const SYMBOLS: [&str; 29] = [
+const SYMBOLS: [&str; 28] = [
     "|=", "|~", "|>", "!=", "!~", "!>", "==", "=~", "<=", ">=", "|", "=", "<", ">", "+", "-", "*",
-    "/", "%", "^", "(", ")", "{", "}", "[", "]", ",", ":", "@",
+    "/", "%", "^", "(", ")", "{", "}", "]", ",", ":", "@",
 ];
 
 /// Splits `text`; the last token is [`Token::End`] or [`Token::Bad`].
@@ -69,6 +71,10 @@ fn next_token(rest: &str) -> (Token, usize) {
     let Some(first) = bytes.first() else { return (Token::End, 0) };
     match first {
         b'"' | b'`' => text_token(rest, *first),
+        b'[' => match rest.find(']') {
+            Some(end) => (Token::Range(rest[1..end].trim().to_owned()), end + 1),
+            None => (Token::Bad("missing closing ']' in duration".into()), rest.len()),
+        },
         b'0'..=b'9' => quantity(rest),
         b'.' if bytes.get(1).is_some_and(u8::is_ascii_digit) => quantity(rest),
         _ if rest.starts_with(is_letter) => {
@@ -115,8 +121,10 @@ fn text_token(rest: &str, quote: u8) -> (Token, usize) {
     let mut i = 1;
     loop {
         match bytes.get(i) {
-            None => return (Token::Bad("unterminated string".into()), rest.len()),
-            Some(b'\n') if quote == b'"' => return (Token::Bad("unterminated string".into()), i),
+            None => return (Token::Bad("literal not terminated".into()), rest.len()),
+            Some(b'\n') if quote == b'"' => {
+                return (Token::Bad("literal not terminated".into()), i);
+            }
             Some(b'\\') if quote == b'"' => i += 2,
             Some(byte) if *byte == quote => break,
             Some(_) => i += 1,

@@ -92,6 +92,10 @@ impl LogSource for MemoryLogs {
         Ok(())
     }
 
+    fn arrivals_end(&self) -> u64 {
+        self.lines.len() as u64
+    }
+
     fn streams(
         &self,
         matchers: &[Matcher],

@@ -73,6 +73,18 @@ impl Needs {
         }
     }
 
+    /// Whether a parser should look for labels whose names begin so.
+    pub(super) fn wants_prefix(&self, prefix: impl FnOnce() -> String) -> bool {
+        match self {
+            Needs::All => true,
+            Needs::None => false,
+            Needs::Only(names) => {
+                let prefix = prefix();
+                names.iter().any(|needed| needed.starts_with(&prefix))
+            }
+        }
+    }
+
     /// Whether there is nothing left for a parser to write.
     pub(super) fn are_met(&self, labels: &LineLabels<'_>) -> bool {
         match self {

@@ -12,6 +12,7 @@ use super::ast::{Expr, LineFilter, LineNeedle, LineOp, LogExpr, Stage, Unwrap};
 use super::lexer::{Token, lex};
 use crate::errors::{ParseError, Span};
 use crate::text::quote;
+use crate::vector::BinaryOp;
 
 /// No query may be longer.
 const QUERY_BYTES_MAX: usize = 1 << 20;
@@ -40,8 +41,11 @@ pub fn parse(text: &str) -> Result<Expr> {
         Some(log) => Expr::Log(log),
         None => Expr::Metric(parser.metric(0)?),
     };
-    match parser.peek() {
-        Token::End => Ok(expr),
+    if *parser.peek() == Token::End {
+        return Ok(expr);
+    }
+    match (expr, parser.binary_operator()) {
+        (Expr::Log(log), Some(op)) => Err(lines_are_no_numbers(&log, op, "left")),
         _ => Err(parser.unexpected("end of the query")),
     }
 }
@@ -96,13 +100,16 @@ impl Parser {
     fn unexpected(&self, expected: &str) -> ParseError {
         let found = match self.peek() {
             Token::Bad(message) => return ParseError::new(self.span(), message.clone()),
-            Token::End => "end of input".to_owned(),
-            Token::Symbol(symbol) => quote(symbol),
-            Token::Ident(word) => format!("identifier {}", quote(word)),
-            Token::Text(text) => format!("string {}", quote(text)),
-            Token::Quantity(text) => format!("number {}", quote(text)),
+            Token::End => "$end".to_owned(),
+            Token::Symbol(symbol) => (*symbol).to_owned(),
+            Token::Ident(word) if is_keyword(word) => word.to_ascii_lowercase(),
+            Token::Ident(word) => format!("IDENTIFIER {}", quote(word)),
+            Token::Text(text) => format!("STRING {}", quote(text)),
+            Token::Quantity(text) => format!("NUMBER {}", quote(text)),
+            Token::Range(text) => format!("RANGE [{text}]"),
         };
-        ParseError::new(self.span(), format!("unexpected {found}, expected {expected}"))
+        let message = format!("syntax error: unexpected {found}, expected {expected}");
+        ParseError::new(self.span(), message)
     }
 
     /// One level deeper; chains of operators count as levels for the rest of the query.
@@ -167,9 +174,13 @@ impl Parser {
             let value_span = self.span();
             let value = self.text()?;
             let matcher = Matcher::new(name, op, value)
-                .map_err(|error| ParseError::new(value_span, error.message()))?;
+                .map_err(|error| bad_regex(value_span, error.message()))?;
             matchers.push(matcher);
-            if !self.peek_symbol("}") && !self.take_symbol(",") {
+            if self.take_symbol(",") {
+                if self.peek_symbol("}") {
+                    return Err(self.unexpected("label name"));
+                }
+            } else if !self.peek_symbol("}") {
                 return Err(self.unexpected("\",\" or \"}\""));
             }
         }
@@ -279,6 +290,51 @@ impl Parser {
             Token::Symbol("=" | "==" | "!=" | "=~" | "!~" | "<" | "<=" | ">" | ">=")
         )
     }
+}
+
+fn lines_are_no_numbers(log: &LogExpr, op: BinaryOp, leg: &str) -> ParseError {
+    let name = if log.stages.is_empty() { "MatchersExpr" } else { "PipelineExpr" };
+    let op = op.as_str();
+    let message =
+        format!("unexpected type for {leg} leg of binary operation ({op}): *syntax.{name}");
+    ParseError::new(log.span, message)
+}
+
+/// As Go words it.
+fn bad_regex(span: Span, message: &str) -> ParseError {
+    ParseError::new(span, format!("error parsing regexp: {message}"))
+}
+
+/// Words that errors show as they are; all others are identifiers.
+fn is_keyword(word: &str) -> bool {
+    const WORDS: [&str; 25] = [
+        "by",
+        "without",
+        "bool",
+        "on",
+        "ignoring",
+        "group_left",
+        "group_right",
+        "offset",
+        "or",
+        "and",
+        "unless",
+        "json",
+        "logfmt",
+        "regexp",
+        "pattern",
+        "unpack",
+        "line_format",
+        "label_format",
+        "decolorize",
+        "drop",
+        "keep",
+        "unwrap",
+        "ip",
+        "label_replace",
+        "vector",
+    ];
+    WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn too_deep(span: Span) -> ParseError {

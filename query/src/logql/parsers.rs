@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::ast::{Extraction, PatternParser, RegexpParser, Stage};
 use super::json::{self, Path, ValueKind};
-use super::labels::{EXTRACTED, Kind, LineLabels, push_sanitized, sanitize};
+use super::labels::{EXTRACTED, Kind, LineLabels, PRESERVE_ERROR, push_sanitized, sanitize};
 use super::logfmt;
 use super::needs::Needs;
 
@@ -44,19 +44,20 @@ impl<'a, 'l, F: Fn(Cow<'l, str>) -> Cow<'a, str>> Target<'_, 'a, F> {
     }
 
     fn fail(&mut self, kind: &'static str, details: impl Into<String>) {
-        self.labels.error = kind.into();
         self.labels.details = details.into();
+        self.fail_without_details(kind);
+    }
+
+    fn fail_without_details(&mut self, kind: &'static str) {
+        self.labels.error = kind.into();
+        // Errors that a query asks for are labels of their own.
+        if self.needs.preserve_errors() {
+            self.labels.set(PRESERVE_ERROR.into(), "true".into(), Kind::Parsed);
+        }
     }
 
     fn json(&mut self, line: &'l str) {
-        let result = json::leaves(line, &mut Vec::new(), &mut |keys, kind, raw| {
-            let name = match keys {
-                [key] => sanitize(key),
-                _ => joined(keys),
-            };
-            self.add(name.into(), json::label_text(kind, raw))
-        });
-        if let Err(error) = result {
+        if let Err(error) = json::leaves(line, &mut Vec::new(), self) {
             self.fail(JSON_ERROR, error);
         }
     }
@@ -66,7 +67,7 @@ impl<'a, 'l, F: Fn(Cow<'l, str>) -> Cow<'a, str>> Target<'_, 'a, F> {
             None => return,
             Some(b'{' | b'[' | b'"') => {}
             Some(_) => {
-                self.labels.error = JSON_ERROR.into();
+                self.fail_without_details(JSON_ERROR);
                 return;
             }
         }
@@ -79,6 +80,8 @@ impl<'a, 'l, F: Fn(Cow<'l, str>) -> Cow<'a, str>> Target<'_, 'a, F> {
             let name = self.free_name(&extraction.name);
             let value: Cow<'l, str> = match kind {
                 ValueKind::Null => "".into(),
+                // Also the texts in an array lose their escapes, those in an object do not.
+                ValueKind::Array => json::label_text(ValueKind::Text, raw),
                 _ => json::label_text(kind, raw),
             };
             self.write(name, value);
@@ -184,6 +187,20 @@ impl<'a, 'l, F: Fn(Cow<'l, str>) -> Cow<'a, str>> Target<'_, 'a, F> {
             }
         }
         entry
+    }
+}
+
+impl<'a, 'l, F: Fn(Cow<'l, str>) -> Cow<'a, str>> json::Leaves<'l> for Target<'_, 'a, F> {
+    fn enters(&mut self, keys: &[Cow<'l, str>]) -> bool {
+        self.needs.wants_prefix(|| joined(keys))
+    }
+
+    fn visit(&mut self, keys: &[Cow<'l, str>], kind: ValueKind, raw: &'l str) -> bool {
+        let name = match keys {
+            [key] => sanitize(key),
+            _ => joined(keys),
+        };
+        self.add(name.into(), json::label_text(kind, raw))
     }
 }
 

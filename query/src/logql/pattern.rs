@@ -3,6 +3,8 @@
 //! Both walk from left to right and take each literal where it is first found, as Loki does (3.8,
 //! `pkg/logql/log/pattern`): a pattern that would match elsewhere does not.
 
+use std::fmt;
+
 /// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
@@ -16,6 +18,15 @@ enum Part {
     Capture(String),
 }
 
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Part::Literal(literal) => f.write_str(literal),
+            Part::Capture(name) => write!(f, "<{name}>"),
+        }
+    }
+}
+
 impl Pattern {
     fn parse(text: &str) -> Result<Self, String> {
         let mut parts: Vec<Part> = Vec::new();
@@ -23,7 +34,10 @@ impl Pattern {
         while let Some(first) = rest.chars().next() {
             if let Some(name) = capture(rest) {
                 if matches!(parts.last(), Some(Part::Capture(_))) {
-                    return Err(format!("found consecutive captures before <{name}>"));
+                    let last = parts.last().map(ToString::to_string).unwrap_or_default();
+                    return Err(format!(
+                        "found consecutive capture '{last}<{name}>': invalid expression"
+                    ));
                 }
                 rest = &rest[name.len() + 2..];
                 parts.push(Part::Capture(name.to_owned()));
@@ -42,7 +56,7 @@ impl Pattern {
     pub fn of_filter(text: &str) -> Result<Self, String> {
         let pattern = Pattern::parse(text)?;
         if let Some(name) = pattern.names().next() {
-            return Err(format!("named captures are not allowed: found <{name}>"));
+            return Err(format!("named captures are not allowed: found '<{name}>'"));
         }
         Ok(pattern)
     }
@@ -57,7 +71,7 @@ impl Pattern {
         }
         for (i, name) in names.iter().enumerate() {
             if names[..i].contains(name) {
-                return Err(format!("duplicate capture name ({name})"));
+                return Err(format!("duplicate capture name ({name}): invalid expression"));
             }
         }
         Ok(pattern)

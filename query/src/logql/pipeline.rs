@@ -84,8 +84,7 @@ impl<'e> Pipeline<'e> {
                     }
                 }
                 Stage::LineFormat(template) => {
-                    let made =
-                        template.engine.render(labels.pairs(), &passed.line, row.at.0, self.now.0);
+                    let made = template.engine.render(labels, &passed.line, row.at.0, self.now.0);
                     match made {
                         Ok(line) => passed.line = line.into(),
                         Err(error) => {
@@ -134,9 +133,6 @@ impl<'e> Pipeline<'e> {
         if let Some(line) = line {
             passed.line = line.into();
         }
-        if labels.has_error() && needs.preserve_errors() {
-            labels.set(PRESERVE_ERROR.into(), "true".into(), Kind::Parsed);
-        }
     }
 }
 
@@ -160,8 +156,7 @@ fn format_labels(
                 let seen = before.get_or_insert_with(|| {
                     labels.pairs().map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
                 });
-                let pairs = seen.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                match template.engine.render(pairs, line, at_ns, now_ns) {
+                match template.engine.render(seen, line, at_ns, now_ns) {
                     Ok(value) => labels.set(name.clone().into(), value.into(), Kind::Parsed),
                     Err(error) => {
                         labels.error = TEMPLATE_ERROR.into();

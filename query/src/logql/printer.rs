@@ -234,7 +234,12 @@ impl fmt::Display for MetricExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             MetricKind::Number(value) => f.write_str(&print_number(*value)),
-            MetricKind::Vector(value) => write!(f, "vector({})", print_number(*value)),
+            MetricKind::Vector(value) => {
+                // Six digits as Loki writes them, unless they are another number.
+                let text = format!("{value:.6}");
+                let is_same = text.parse() == Ok(*value);
+                write!(f, "vector({})", if is_same { text } else { print_number(*value) })
+            }
             MetricKind::Range(range) => range.fmt(f),
             MetricKind::Aggregate(Aggregation { op, parameter, grouping, expr }) => {
                 f.write_str(op.as_str())?;

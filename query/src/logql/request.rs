@@ -1,6 +1,6 @@
 //! What a query asks of a store: as much of its pipeline as a store can use to touch less.
 
-use model::log::{LineCondition, Needle};
+use model::log::{LineCondition, Needle, is_bookkeeping};
 use model::read::{LogColumns, LogRequest, RangeNs};
 use model::{Matcher, TimestampNs};
 
@@ -106,9 +106,11 @@ pub(super) fn exact_matchers(filter: &LabelFilter) -> Option<Vec<Matcher>> {
     }
 }
 
-/// Whether a store knows the label under that name: others are made by the query.
+/// Whether a store knows the label under that name: others are made by the query, or are none.
 pub(super) fn is_stored(name: &str) -> bool {
-    !matches!(name, ERROR | ERROR_DETAILS | PRESERVE_ERROR) && !name.ends_with(EXTRACTED)
+    !matches!(name, ERROR | ERROR_DETAILS | PRESERVE_ERROR)
+        && !name.ends_with(EXTRACTED)
+        && !is_bookkeeping(name)
 }
 
 /// Whether any stage, or what is made of the lines, looks at the line.

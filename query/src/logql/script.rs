@@ -187,7 +187,7 @@ eval instant at 0s sum(
 eval instant at 0s sum(
   expect fail msg: nonsense
 eval instant at 0s {app="a"} |= `x
-  expect fail regex: unterminated.string
+  expect fail regex: literal.not.terminated
 eval instant at 1m sort_desc(sum by (app) (count_over_time({app=~".+"}[1m])))
   expect ordered
   skip values-comparison on "other"

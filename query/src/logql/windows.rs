@@ -8,8 +8,9 @@ use model::{Labels, MatchOp, QueryContext, TimestampNs};
 use rustc_hash::FxHashMap;
 
 use super::ast::{RangeAggregation, RangeOp};
-use super::labels::{EXTRACTED, LineLabels, PRESERVE_ERROR};
+use super::labels::{LineLabels, PRESERVE_ERROR};
 use super::pipeline::Passed;
+use super::request::is_stored;
 use crate::errors::EvalError;
 use crate::vector::{Column, Grid, absent};
 
@@ -148,7 +149,7 @@ impl<'a> Windows<'a> {
         self.scratch.clear();
         let keys = match (&passed.labels, self.keys) {
             // Without stages on labels, the few labels that matter are looked up where they are.
-            (None, Keys::Only(keys)) if !keys.iter().any(|key| key.ends_with(EXTRACTED)) => keys,
+            (None, Keys::Only(keys)) if keys.iter().all(|key| is_stored(key)) => keys,
             _ => return self.place_of_labels(passed.take_labels(row), context),
         };
         let value = |key: &String| model::log::field_of(row.stream, row.metadata, key);

@@ -41,7 +41,11 @@ pub struct Matching {
 }
 
 impl Matching {
-    fn signature(&self, labels: &Labels) -> Labels {
+    /// The labels by which a series is found; empty ones say nothing.
+    pub(crate) fn signature(&self, labels: &Labels) -> Labels {
+        if labels.iter().any(|(_, value)| value.is_empty()) {
+            return self.signature(&Labels::from_pairs(labels.iter()));
+        }
         let mut names: Vec<&str> = self.labels.iter().map(String::as_str).collect();
         if self.on {
             return labels.only(&names);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use axum::extract::State;
-use model::log::LEVEL;
+use model::log::{LEVEL, is_bookkeeping};
 use model::read::Direction;
 use model::{Labels, LogSource, QueryContext};
 
@@ -29,7 +29,8 @@ pub(super) async fn facets(State(app): App, parameters: Parameters) -> Answer {
     let asked = Asked::read(&parameters, app.state.clock.as_ref())?;
     let limit = number(&parameters, "limit", VALUES, 1..=VALUES_MAX)?;
     let names = parameters.get("fields").unwrap_or("").split(',').map(str::trim);
-    let names: Vec<String> = names.filter(|n| !n.is_empty()).map(str::to_owned).collect();
+    let names = names.filter(|name| !name.is_empty() && !is_bookkeeping(name));
+    let names: Vec<String> = names.map(str::to_owned).collect();
     if names.len() > FIELDS_MAX {
         let message = format!("{} fields, {FIELDS_MAX} are accepted", names.len());
         return Err(Error::parameter("fields", message).into());

@@ -160,7 +160,9 @@ fn regex(pattern: &str, dot_matches_new_line: bool) -> Result<Regex, String> {
         .dot_matches_new_line(dot_matches_new_line)
         .size_limit(REGEX_BYTES_MAX)
         .build()
-        .map_err(|e| format!("bad regular expression {pattern:?}: {e}"))
+        .map_err(|error| {
+            format!("error parsing regexp: bad regular expression {pattern:?}: {error}")
+        })
 }
 
 impl LineFilter {
@@ -186,6 +188,16 @@ impl LineFilter {
                 }
             };
             tests.push(test.map_err(|message| (i, message))?);
+        }
+        // Among alternatives, what every line has counts for nothing.
+        let is_any = |needle: &LineNeedle| match needle {
+            LineNeedle::Text(text) if op == LineOp::Contains => text.is_empty(),
+            LineNeedle::Text(text) if op == LineOp::Matches => matches!(&**text, "" | ".*"),
+            _ => false,
+        };
+        if !needles.iter().all(is_any) {
+            let mut needle = needles.iter();
+            tests.retain(|_| !needle.next().is_some_and(is_any));
         }
         Ok(LineFilter { op, needles, tests })
     }
@@ -338,7 +350,8 @@ pub struct LineTemplate {
 impl LineTemplate {
     /// Refuses what is no template.
     pub fn new(text: String) -> Result<Self, String> {
-        let engine = Engine::parse(&text).map_err(|error| error.to_string())?;
+        let engine =
+            Engine::parse(&text).map_err(|error| format!("invalid line template: {error}"))?;
         Ok(LineTemplate { text, engine: Arc::new(engine) })
     }
 }

@@ -5,23 +5,26 @@ use std::ops::ControlFlow;
 use model::read::LogRequest;
 use model::{Labels, LogSource, QueryContext};
 
+use super::binary::guard_divisor;
 use super::{Evaluation, LogStats, Result, Value};
 use crate::errors::EvalError;
-use crate::logql::ast::{Aggregation, MetricExpr, MetricKind, RangeAggregation, RangeOp, VectorOp};
+use crate::logql::ast::{
+    Aggregation, Format, MetricExpr, MetricKind, RangeAggregation, RangeOp, Stage, VectorOp,
+};
 use crate::logql::needs::Needs;
 use crate::logql::pipeline::{Pipeline, unwrap_value};
 use crate::logql::plan;
 use crate::logql::request::{needs_line, range_between, request};
 use crate::logql::windows::{Keys, Windows};
 use crate::vector::{
-    self, AggregateCall, AggregateOp, BinaryOp, Column, Grid, Grouping, Matching, Notes, Operator,
-    Parameter, rank_order,
+    self, AggregateCall, AggregateOp, Column, Grid, Grouping, Notes, Operator, Parameter,
+    rank_order,
 };
 
 pub(super) struct Evaluator<'a> {
     source: &'a dyn LogSource,
-    context: &'a QueryContext,
-    notes: Notes,
+    pub(super) context: &'a QueryContext,
+    pub(super) notes: Notes,
     stats: LogStats,
 }
 
@@ -81,40 +84,6 @@ impl<'a> Evaluator<'a> {
     }
 
     #[inline(never)]
-    fn binary(
-        &mut self,
-        operator: Operator,
-        matching: &Matching,
-        left: &MetricExpr,
-        right: &MetricExpr,
-        grid: &Grid,
-    ) -> Result<Vec<Column>> {
-        let op = operator.op;
-        if left.is_scalar() || right.is_scalar() {
-            let scalar_left = left.is_scalar();
-            let (scalar, columns) = if scalar_left { (left, right) } else { (right, left) };
-            let mut scalar = self.scalar(scalar, grid)?;
-            let mut columns = self.vector(columns, grid)?;
-            if scalar_left {
-                columns.iter_mut().for_each(|column| guard_divisor(op, &mut column.values));
-            } else {
-                guard_divisor(op, &mut scalar);
-            }
-            let (notes, context) = (&mut self.notes, self.context);
-            return vector::vector_scalar(operator, columns, &scalar, scalar_left, notes, context);
-        }
-        let left = self.vector(left, grid)?;
-        let mut right = self.vector(right, grid)?;
-        let (steps, notes) = (grid.count, &mut self.notes);
-        if op.is_set() {
-            return vector::set_operator(op, left, right, matching, steps, self.context);
-        }
-        right.iter_mut().for_each(|column| guard_divisor(op, &mut column.values));
-        let (left, right) = (without_empty(left), without_empty(right));
-        vector::vector_vector(operator, left, right, matching, steps, notes, self.context)
-    }
-
-    #[inline(never)]
     fn aggregate(
         &mut self,
         expr: &MetricExpr,
@@ -169,6 +138,8 @@ impl<'a> Evaluator<'a> {
         outer: Option<&Grouping>,
         grid: &Grid,
     ) -> Result<Vec<Column>> {
+        let simple = without_idle_formats(range);
+        let range = simple.as_ref().unwrap_or(range);
         let grouping = range.grouping.as_ref().or(outer);
         match plan::count(range, grouping, grid) {
             Some(count) => self.count(range, count, grid),
@@ -188,6 +159,8 @@ impl<'a> Evaluator<'a> {
         let mut failed: Option<EvalError> = None;
         let (stats, context) = (&mut self.stats, self.context);
         self.source.count(&request, context, &mut |count| {
+            stats.lines_read += count.records;
+            stats.bytes_read += count.bytes;
             stats.lines_matched += count.records;
             match windows.add_count(&request, count, context) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -272,15 +245,35 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// A division by zero is no number in LogQL, not an infinite one.
-fn guard_divisor(op: BinaryOp, divisors: &mut [f64]) {
-    if matches!(op, BinaryOp::Div | BinaryOp::Mod) {
-        divisors.iter_mut().filter(|value| **value == 0.0).for_each(|value| *value = f64::NAN);
+/// The same without templates for lines that nothing looks at any more: they can not fail then, and a
+/// store may count what is left. `None` if there are none. (Loki 3.8, `pkg/logql/optimize.go`.)
+fn without_idle_formats(range: &RangeAggregation) -> Option<RangeAggregation> {
+    if matches!(range.op, RangeOp::BytesOverTime | RangeOp::BytesRate) {
+        return None;
     }
+    let looks = |stage: &Stage| {
+        match stage {
+        Stage::Line(_) => true,
+        Stage::LabelFormat(formats) => formats.iter().any(|label| {
+            matches!(&label.format, Format::Template(made) if made.text.contains("__line__"))
+        }),
+        stage => stage.is_parser(),
+    }
+    };
+    let stages = &range.log.stages;
+    let last_look = stages.iter().rposition(looks).map_or(0, |last| last + 1);
+    let is_idle = |stage: &Stage| matches!(stage, Stage::LineFormat(_));
+    if !stages.get(last_look..)?.iter().any(is_idle) {
+        return None;
+    }
+    let mut simple = range.clone();
+    let rest = simple.log.stages.split_off(last_look);
+    simple.log.stages.extend(rest.into_iter().filter(|stage| !is_idle(stage)));
+    Some(simple)
 }
 
 /// Operators that build new labels leave out empty ones.
-fn without_empty(mut columns: Vec<Column>) -> Vec<Column> {
+pub(super) fn without_empty(mut columns: Vec<Column>) -> Vec<Column> {
     for column in &mut columns {
         if column.labels.iter().any(|(_, value)| value.is_empty()) {
             column.labels = Labels::from_pairs(column.labels.iter());

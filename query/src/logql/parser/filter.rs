@@ -2,7 +2,7 @@
 
 use model::Matcher;
 
-use super::{Parser, Result};
+use super::{Parser, Result, bad_regex};
 use crate::errors::ParseError;
 use crate::logql::ast::{LabelFilter, Unit};
 use crate::logql::ip::IpRange;
@@ -82,7 +82,7 @@ impl Parser {
                 self.next += 1;
                 Matcher::new(name, op, value)
                     .map(LabelFilter::Text)
-                    .map_err(|error| ParseError::new(span, error.message()))
+                    .map_err(|error| bad_regex(span, error.message()))
             }
             (Token::Quantity(_) | Token::Symbol("-" | "+"), _, Some(op)) => {
                 let (value, unit) = self.quantity()?;
@@ -100,47 +100,54 @@ impl Parser {
     }
 
     fn quantity(&mut self) -> Result<(f64, Unit)> {
-        let negative = self.take_symbol("-");
-        if !negative {
-            self.take_symbol("+");
-        }
+        const EXPECTED: &str = "number, duration or size";
+        let sign = ["-", "+"].into_iter().find(|sign| self.take_symbol(sign)).unwrap_or("");
         let Token::Quantity(text) = self.peek().clone() else {
-            return Err(self.unexpected("number, duration or size"));
+            return Err(self.unexpected(EXPECTED));
         };
-        let Some((value, unit)) = read_quantity(&text) else {
-            return Err(self.unexpected("number, duration or size"));
+        if text.starts_with("0x") && values::float(&text).is_err() {
+            let reason = values::float(&text).err().unwrap_or_default();
+            let message = format!("unable to parse literal as a float: {reason}");
+            return Err(ParseError::new(self.span(), message));
+        }
+        let Some((value, unit)) = read_quantity(sign, &text) else {
+            return Err(self.unexpected(EXPECTED));
         };
         self.next += 1;
-        Ok((if negative { -value } else { value }, unit))
+        Ok((value, unit))
     }
 
     /// A duration in nanoseconds, perhaps negative.
     pub(super) fn duration(&mut self, expected: &str) -> Result<i64> {
-        let negative = self.take_symbol("-");
+        let sign = if self.take_symbol("-") { "-" } else { "" };
         let ns = match self.peek() {
-            Token::Quantity(text) => read_duration(text),
+            Token::Quantity(text) => read_duration(sign, text),
             _ => None,
         };
         let Some(ns) = ns else { return Err(self.unexpected(expected)) };
         self.next += 1;
-        Ok(if negative { -ns } else { ns })
+        Ok(ns)
     }
 }
 
-/// A duration of Prometheus or else of Go, in nanoseconds.
-fn read_duration(text: &str) -> Option<i64> {
-    match parse_duration_ms(text) {
+/// A duration of Prometheus or else of Go, in nanoseconds. Only those of Go, which have no days, can
+/// be negative.
+fn read_duration(sign: &str, text: &str) -> Option<i64> {
+    match parse_duration_ms(text).filter(|_| sign.is_empty()) {
         Some(ms) => ms.checked_mul(1_000_000),
-        None => values::duration_ns(text).ok().filter(|_| text != "0"),
+        None => values::duration_ns(&format!("{sign}{text}")).ok().filter(|_| text != "0"),
     }
 }
 
-fn read_quantity(text: &str) -> Option<(f64, Unit)> {
+/// Only numbers have a `+`; sizes have no sign, and one `B` at the end in capitals.
+fn read_quantity(sign: &str, text: &str) -> Option<(f64, Unit)> {
     if let Ok(value) = values::float(text) {
-        return Some((value, Unit::Number));
+        return Some((if sign == "-" { -value } else { value }, Unit::Number));
     }
-    if let Some(ns) = read_duration(text) {
+    if let Some(ns) = read_duration(sign, text).filter(|_| sign != "+") {
         return Some((ns as f64, Unit::Duration));
     }
-    values::bytes(text).ok().map(|bytes| (bytes, Unit::Bytes))
+    let is_size = |c: char| c.is_ascii_digit() || c == '.' || "BikKMGTP".contains(c);
+    let size = values::bytes(text).ok().filter(|_| sign.is_empty() && text.chars().all(is_size));
+    size.map(|bytes| (bytes, Unit::Bytes))
 }

@@ -3,14 +3,14 @@
 use model::matcher::anchored_regex;
 use template::values;
 
-use super::{DEPTH_MAX, Parser, Result, too_deep};
+use super::{DEPTH_MAX, Parser, Result, bad_regex, lines_are_no_numbers, too_deep};
 use crate::errors::{ParseError, Span};
 use crate::logql::ast::{
     Aggregation, LogExpr, MetricExpr, MetricKind, RangeAggregation, RangeOp, Unwrap, VectorOp,
 };
 use crate::logql::lexer::Token;
-use crate::text::quote;
-use crate::vector::{BinaryOp, Cardinality, Grouping, Matching};
+use crate::text::{parse_duration_ms, quote};
+use crate::vector::{BinaryOp, Cardinality, Grouping, Matching, scalar_binary};
 
 /// Lines with a window, of which some parts may not have been read yet.
 struct LogRange {
@@ -39,13 +39,17 @@ impl Parser {
                 return Err(ParseError::new(op_span, message));
             }
             let matching = self.matching(op, op_span)?;
+            if let Some(log) = self.log_in_parens()? {
+                return Err(lines_are_no_numbers(&log, op, "right"));
+            }
             let right = self.metric(op.precedence() + u8::from(op != BinaryOp::Pow))?;
             let span = left.span.to(right.span);
             for (side, leg) in [("left", &left), ("right", &right)] {
                 if op.is_set() && leg.is_scalar() {
+                    let (op, value) = (op.as_str(), literal(leg));
                     let message = format!(
-                        "unexpected literal for {side} leg of logical/set binary operation ({})",
-                        op.as_str()
+                        "unexpected literal for {side} leg of logical/set binary operation ({op}): \
+                         {value:.6}"
                     );
                     return Err(ParseError::new(leg.span, message));
                 }
@@ -58,7 +62,7 @@ impl Parser {
         Ok(left)
     }
 
-    fn binary_operator(&self) -> Option<BinaryOp> {
+    pub(super) fn binary_operator(&self) -> Option<BinaryOp> {
         match self.peek() {
             Token::Symbol(symbol) => BinaryOp::from_symbol(symbol),
             Token::Ident(word) if !word.eq_ignore_ascii_case("atan2") => {
@@ -102,8 +106,12 @@ impl Parser {
         let mut labels = Vec::new();
         while !self.take_symbol(")") {
             labels.push(self.word("label name or \")\"")?);
-            if !self.peek_symbol(")") {
-                self.expect_symbol(",")?;
+            if self.take_symbol(",") {
+                if self.peek_symbol(")") {
+                    return Err(self.unexpected("label name"));
+                }
+            } else if !self.peek_symbol(")") {
+                return Err(self.unexpected("\",\" or \")\""));
             }
         }
         Ok(labels)
@@ -165,7 +173,7 @@ impl Parser {
         match word {
             "vector" => {
                 self.expect_symbol("(")?;
-                let value = self.number()?;
+                let value = self.unsigned()?;
                 self.expect_symbol(")")?;
                 self.node(MetricKind::Vector(value), span.to(self.previous_span()))
             }
@@ -174,7 +182,12 @@ impl Parser {
                 let message = "variants is no longer part of LogQL";
                 Err(ParseError::new(span, message))
             }
-            _ => Err(ParseError::new(span, format!("unknown function {}", quote(word)))),
+            _ => {
+                let word = quote(word);
+                let message =
+                    format!("syntax error: unexpected IDENTIFIER, unknown function {word}");
+                Err(ParseError::new(span, message))
+            }
         }
     }
 
@@ -191,8 +204,8 @@ impl Parser {
         self.expect_symbol(")")?;
         let [to, replacement, from, pattern] = texts;
         let regex = anchored_regex(&pattern).map_err(|error| {
-            let message = format!("invalid regex in label_replace: {}", error.message());
-            ParseError::new(span, message)
+            let message = bad_regex(span, error.message()).message;
+            ParseError::new(span, format!("invalid regex in label_replace: {message}"))
         })?;
         let kind = MetricKind::LabelReplace { expr, to, replacement, from, pattern, regex };
         self.node(kind, start.to(self.previous_span()))
@@ -278,19 +291,19 @@ impl Parser {
         self.expect_symbol("(")?;
         let span = self.span();
         let mut parameter = None;
-        if matches!(self.peek(), Token::Quantity(_)) {
+        if let Token::Quantity(text) = self.peek().clone() {
             parameter = Some(self.unsigned()?);
             self.expect_symbol(",")?;
-        }
-        if parameter.is_some() && op != RangeOp::QuantileOverTime {
-            let message = format!("parameter not supported for operation {name}");
-            return Err(ParseError::new(span, message));
+            if op != RangeOp::QuantileOverTime {
+                let message = format!("parameter {text} not supported for operation {name}");
+                return Err(ParseError::new(span, message));
+            }
         }
         if parameter.is_none() && op == RangeOp::QuantileOverTime {
             return Err(ParseError::new(span, format!("parameter required for operation {name}")));
         }
         let LogRange { log, unwrap, range_ns, offset_ns } = self.log_range()?;
-        let Some(range_ns) = range_ns else { return Err(self.unexpected("\"[\"")) };
+        let Some(range_ns) = range_ns else { return Err(self.unexpected("RANGE")) };
         self.expect_symbol(")")?;
         let span = self.span();
         let grouping = self.grouping()?;
@@ -326,16 +339,11 @@ impl Parser {
             self.stages(&mut range.log.stages, &mut range.unwrap)?;
             range
         };
-        if range.range_ns.is_none() && self.peek_symbol("[") {
+        if range.range_ns.is_none() && matches!(self.peek(), Token::Range(_)) {
             self.window(&mut range)?;
-            // Stages stand on one side of the window, but values may be unwrapped behind it.
-            let (before, span) = (range.log.stages.len(), self.span());
-            if range.unwrap.is_none() {
+            // Stages stand on one side of the window.
+            if range.unwrap.is_none() && range.log.stages.is_empty() {
                 self.stages(&mut range.log.stages, &mut range.unwrap)?;
-            }
-            if before > 0 && range.log.stages.len() > before {
-                let message = "the stages of a pipeline stand before the window or behind it";
-                return Err(ParseError::new(span, message));
             }
         }
         self.leave();
@@ -344,16 +352,44 @@ impl Parser {
 
     fn window(&mut self, range: &mut LogRange) -> Result<()> {
         let span = self.span();
-        self.expect_symbol("[")?;
-        let ns = self.duration("duration")?;
-        self.expect_symbol("]")?;
-        if ns <= 0 {
-            return Err(ParseError::new(span, "the range must be longer than zero"));
-        }
+        let Token::Range(text) = self.peek() else { return Err(self.unexpected("RANGE")) };
+        let ns = window_ns(text).map_err(|message| ParseError::new(span, message))?;
+        self.next += 1;
         range.range_ns = Some(ns);
         if self.take_word("offset") {
             range.offset_ns = self.duration("duration")?;
         }
         Ok(())
+    }
+}
+
+/// The value of an expression that is a number.
+fn literal(expr: &MetricExpr) -> f64 {
+    match &expr.kind {
+        MetricKind::Number(value) => *value,
+        MetricKind::Binary { op, left, right, .. } => {
+            let values = scalar_binary(*op, &[literal(left)], &[literal(right)]);
+            values.first().copied().unwrap_or(f64::NAN)
+        }
+        _ => f64::NAN,
+    }
+}
+
+/// The length of a window: a duration of Prometheus, with Prometheus's words for what is none.
+fn window_ns(text: &str) -> Result<i64, String> {
+    if text == "0" {
+        return Ok(0);
+    }
+    if let Some(ns) = parse_duration_ms(text).and_then(|ms| ms.checked_mul(1_000_000)) {
+        return Ok(ns);
+    }
+    if text.is_empty() {
+        return Err("empty duration string".to_owned());
+    }
+    let units = text.split(|c: char| c.is_ascii_digit()).filter(|unit| !unit.is_empty());
+    let is_unit = |unit: &&str| matches!(*unit, "ms" | "s" | "m" | "h" | "d" | "w" | "y");
+    match units.filter(|_| text.starts_with(|c: char| c.is_ascii_digit())).find(|u| !is_unit(u)) {
+        Some(unit) => Err(format!("unknown unit {unit:?} in duration {text:?}")),
+        None => Err(format!("not a valid duration string: {text:?}")),
     }
 }

@@ -2,7 +2,7 @@
 
 use model::Matcher;
 
-use super::{Parser, Result};
+use super::{Parser, Result, bad_regex};
 use crate::errors::ParseError;
 use crate::logql::ast::{
     Conversion, Extraction, Format, LabelFormat, LabelPick, LineTemplate, PatternParser,
@@ -149,7 +149,7 @@ impl Parser {
                     let span = self.span();
                     let value = self.text()?;
                     let matcher = Matcher::new(name.as_str(), op, value)
-                        .map_err(|error| ParseError::new(span, error.message()))?;
+                        .map_err(|error| bad_regex(span, error.message()))?;
                     Some(matcher)
                 }
             };

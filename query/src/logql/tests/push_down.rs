@@ -39,6 +39,10 @@ impl LogSource for Spy {
         Ok(())
     }
 
+    fn arrivals_end(&self) -> u64 {
+        0
+    }
+
     fn streams(&self, _: &[Matcher], _: RangeNs, _: &QueryContext) -> model::Result<Vec<Labels>> {
         Ok(Vec::new())
     }
@@ -126,4 +130,18 @@ fn a_query_that_holds_too_much_is_refused_with_its_cost() {
     assert!(series("sum(count_over_time({app=\"a\"}[1m]))", &limited(10_000)).is_ok());
     let error = series("count_over_time({app=\"a\"}[1m])", &limited(10_000)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exhausted);
+}
+
+#[test]
+fn what_a_store_counted_is_told_as_lines_and_bytes() {
+    let mut logs = MemoryLogs::new();
+    let stream = Labels::from_pairs([("a", "b")]);
+    for (at, line) in [(1, "one"), (2, "three"), (3, "other")] {
+        logs.push(&stream, at * SECOND, line, &[]);
+    }
+    let expr = parse(r#"sum(count_over_time({a="b"} |= "e" [1m])) + vector(1)"#).unwrap();
+    let (at, options) = (TimestampNs(60 * SECOND), InstantOptions::default());
+    let context = QueryContext::unlimited();
+    let found = evaluate_instant(&expr, at, &options, &logs, &context).unwrap().stats;
+    assert_eq!((found.lines_read, found.bytes_read, found.lines_matched), (3, 13, 3));
 }
