@@ -49,6 +49,8 @@ struct Stream {
     /// Sorted up to `sorted`; behind it in order of arrival.
     entries: Vec<Entry>,
     sorted: usize,
+    /// The last batch that has records of it.
+    last_chunk: u32,
 }
 
 /// So many entries of a stream may wait to be sorted in, beside a quarter of those that are.
@@ -61,6 +63,7 @@ impl Stream {
     fn push(&mut self, entry: Entry) {
         let is_next = self.sorted == self.entries.len()
             && self.entries.last().is_none_or(|last| *last < entry);
+        self.last_chunk = entry.chunk;
         self.entries.push(entry);
         if is_next {
             self.sorted += 1;
@@ -82,6 +85,15 @@ impl Stream {
     fn has_any(&self, range: RangeNs) -> bool {
         let (sorted, mut rest) = self.within(range);
         !sorted.is_empty() || rest.next().is_some()
+    }
+
+    /// Those of batches from `first_chunk` on, in order.
+    fn ordered_since(&self, range: RangeNs, first_chunk: u32) -> Vec<Entry> {
+        let (sorted, rest) = self.within(range);
+        let is_new = |entry: &&Entry| entry.chunk >= first_chunk;
+        let mut entries: Vec<Entry> = sorted.iter().chain(rest).filter(is_new).copied().collect();
+        entries.sort_unstable();
+        entries
     }
 
     fn ordered(&self, range: RangeNs) -> Vec<Entry> {
@@ -173,7 +185,7 @@ impl Head {
                 is_new(labels);
                 let labels = labels.clone();
                 self.by_labels.insert(labels.clone(), self.streams.len());
-                self.streams.push(Stream { labels, entries: Vec::new(), sorted: 0 });
+                self.streams.push(Stream { labels, entries: Vec::new(), sorted: 0, last_chunk: 0 });
                 self.streams.len() - 1
             }
         };

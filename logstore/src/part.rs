@@ -21,6 +21,7 @@ mod count;
 mod fields;
 mod frames;
 mod grams;
+mod headers;
 mod index;
 mod literals;
 mod merge;
@@ -42,9 +43,10 @@ use model::{Labels, QueryContext, TimestampNs};
 
 use crate::cursor::{RowCursor, ScanPlan};
 use crate::error::{Error, Result};
-use block::Block;
+use block::{Block, Header};
 use cells::{CellRun, Cells, decode_cells};
 pub(crate) use index::Template;
+use headers::HeaderCache;
 use index::{BlockEntry, Index, Section};
 pub(crate) use merge::merge;
 pub(crate) use writer::PartWriter;
@@ -74,6 +76,32 @@ pub(crate) struct PartMeta {
     pub(crate) disk_bytes: u64,
 }
 
+/// What parts that are open keep in memory of what was read.
+#[derive(Clone)]
+pub(crate) struct Caches {
+    pages: Arc<PageCache>,
+    headers: Arc<HeaderCache>,
+}
+
+impl Caches {
+    /// For `bytes_max` together, a quarter of them for headers of blocks.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let headers_max = bytes_max / 4;
+        let headers = HeaderCache::new(headers_max);
+        Caches { pages: PageCache::new(bytes_max - headers_max), headers }
+    }
+
+    /// Memory of pages of files.
+    pub(crate) fn page_bytes(&self) -> u64 {
+        self.pages.stats().bytes
+    }
+
+    /// Memory of headers of blocks, about.
+    pub(crate) fn header_bytes(&self) -> u64 {
+        self.headers.bytes() as u64
+    }
+}
+
 /// The name of the file in the folder of a part.
 const FILE: &str = "part";
 const MAGIC: [u8; 8] = *b"SBXLOGP\n";
@@ -89,12 +117,15 @@ pub(crate) struct Part {
     index: Index,
     meta: PartMeta,
     words: words::Words,
+    headers: Arc<HeaderCache>,
+    /// Which part it is to the cache of headers.
+    number: u64,
 }
 
 impl Part {
     /// Opens the part in the folder `dir`. Reads the index only.
-    pub(crate) fn open(dir: &Path, cache: Arc<PageCache>) -> Result<Self> {
-        let file = Arc::new(PagedFile::open(&dir.join(FILE), cache)?);
+    pub(crate) fn open(dir: &Path, caches: &Caches) -> Result<Self> {
+        let file = Arc::new(PagedFile::open(&dir.join(FILE), caches.pages.clone())?);
         let corrupt = |what: &str| file.corrupt(file.length(), what);
         let start = file.length().checked_sub(TRAILER_BYTES);
         let start = start.ok_or_else(|| corrupt("a part shorter than its trailer"))?;
@@ -112,7 +143,9 @@ impl Part {
         let index = read_section(&file, &Section { offset, stored, length })?;
         let index = Index::decode(&index)?;
         let meta = writer::meta(&index, file.size());
-        Ok(Part { file, index, meta, words: words::Words::default() })
+        let headers = caches.headers.clone();
+        let number = headers.number_part();
+        Ok(Part { file, index, meta, words: words::Words::default(), headers, number })
     }
 
     pub(crate) fn meta(&self) -> &PartMeta {
@@ -204,6 +237,14 @@ impl Part {
         Ok(block.ok_or_else(|| self.file.corrupt(0, "a block that is not there"))?)
     }
 
+    /// What tells of the columns of a block.
+    fn header(&self, at: usize) -> Result<Arc<Header>> {
+        self.headers.get(self.number, at, || {
+            let entry = self.block(at)?;
+            Ok(Header::read(&self.section(&entry.header)?, entry, &self.index.templates)?)
+        })
+    }
+
     fn section(&self, section: &Section) -> Result<Vec<u8>> {
         read_section(&self.file, section)
     }
@@ -237,6 +278,12 @@ impl Part {
     /// The trigrams of each block.
     fn grams_of_blocks(&self) -> Result<Vec<Vec<u32>>> {
         self.words.by_block(&self.file, &self.index.grams, self.index.blocks.len())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.headers.forget(self.number, self.index.blocks.len());
     }
 }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use disk::files::{Files, create_folders};
 use disk::journal::{CorruptRecord, Replayed};
-use disk::{Journal, PageCache};
+use disk::Journal;
 use model::write::{LogBatch, WriteOutcome};
 use model::{Clock, Commit, Labels, LogSink, TimestampNs};
 use parking_lot::{Mutex, RwLock};
@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::manifest::{self, Manifest};
 use crate::options::Options;
+use crate::part::Caches;
 use crate::record;
 use crate::view::{StreamCounts, View};
 
@@ -96,7 +97,7 @@ pub struct LogStore {
     /// Held by whoever merges, rewrites or drops parts.
     maintenance: Mutex<Maintenance>,
     throttle: Throttle,
-    cache: Arc<PageCache>,
+    caches: Caches,
     corrupt: Vec<CorruptRecord>,
     /// Parts that could not be read, in words.
     damage: Mutex<Vec<String>>,
@@ -131,8 +132,8 @@ impl LogStore {
         let mut manifest = Manifest::open(dir, &*options.journal.files)?;
         manifest::remove_strays(dir, &manifest)?;
         disk::snapshot::remove_unfinished(dir)?;
-        let cache = PageCache::new(options.cache_bytes_max);
-        let (view, damage) = parts::open(dir, &mut manifest, &*options.journal.files, &cache)?;
+        let caches = Caches::new(options.cache_bytes_max);
+        let (view, damage) = parts::open(dir, &mut manifest, &*options.journal.files, &caches)?;
         let mut live = Live { next_arrival: manifest.next_arrival, ..Live::default() };
         for labels in view.parts.iter().flat_map(|open| open.part.streams()) {
             live.streams.add(labels);
@@ -159,7 +160,7 @@ impl LogStore {
             sealing: Mutex::new(Sealing { sealed_records }),
             maintenance: Mutex::default(),
             throttle: Throttle::default(),
-            cache,
+            caches,
             corrupt: recovery.corrupt,
             damage: Mutex::new(damage),
             stopping: AtomicBool::new(false),

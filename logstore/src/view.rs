@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use disk::PageCache;
 use model::labels::Labels;
 use model::read::RangeNs;
 use rustc_hash::FxHashMap;
@@ -12,7 +11,7 @@ use rustc_hash::FxHashMap;
 use crate::cursor::Hidden;
 use crate::error::Result;
 use crate::manifest::{PartEntry, part_folder};
-use crate::part::Part;
+use crate::part::{Caches, Part};
 
 /// A part and what the manifest says of it.
 pub(crate) struct OpenPart {
@@ -22,9 +21,9 @@ pub(crate) struct OpenPart {
 }
 
 impl OpenPart {
-    pub(crate) fn open(dir: &Path, entry: PartEntry, cache: &Arc<PageCache>) -> Result<OpenPart> {
+    pub(crate) fn open(dir: &Path, entry: PartEntry, caches: &Caches) -> Result<OpenPart> {
         let folder = dir.join(part_folder(entry.number));
-        let part = Arc::new(Part::open(&folder, cache.clone())?);
+        let part = Arc::new(Part::open(&folder, caches)?);
         Ok(OpenPart { entry, part, folder })
     }
 

@@ -25,12 +25,33 @@ pub(crate) struct Snapshot {
 impl Head {
     /// The records of matching streams in `range`.
     pub(crate) fn snapshot(&self, matchers: &[Matcher], range: RangeNs) -> Snapshot {
+        self.snapshot_since(matchers, range, 0)
+    }
+
+    /// The same without the batches that end before an arrival.
+    pub(crate) fn snapshot_since(
+        &self,
+        matchers: &[Matcher],
+        range: RangeNs,
+        first_arrival: u64,
+    ) -> Snapshot {
+        if self.arrivals_end <= first_arrival {
+            return Snapshot::default();
+        }
+        let before = self.chunks.partition_point(|chunk| chunk.first_arrival <= first_arrival);
+        let first_chunk = before.saturating_sub(1) as u32;
         let mut snapshot = Snapshot { streams: Vec::new(), chunks: vec![None; self.chunks.len()] };
         for stream in &self.streams {
-            if !stream.has_any(range) || !Matcher::all_match(matchers, &stream.labels) {
+            if stream.last_chunk < first_chunk
+                || !stream.has_any(range)
+                || !Matcher::all_match(matchers, &stream.labels)
+            {
                 continue;
             }
-            let entries = stream.ordered(range);
+            let entries = match first_chunk {
+                0 => stream.ordered(range),
+                first => stream.ordered_since(range, first),
+            };
             for entry in &entries {
                 let index = entry.chunk as usize;
                 if let (Some(kept @ None), Some(chunk)) =

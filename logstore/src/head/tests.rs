@@ -48,7 +48,14 @@ proptest! {
             .map(|(arrival, (_, at))| (*at, arrival))
             .collect();
         expected.sort_unstable();
-        prop_assert_eq!(found, expected);
+        prop_assert_eq!(&found, &expected);
+        // From an arrival on: at least those, and still in order.
+        let middle = all.len() as u64 / 2;
+        let newest = head.snapshot_since(&[Matcher::equal("n", "1")], range, middle);
+        let newest = newest.entries(None).map(|(_, entry)| (entry.at.0, newest.arrival(&entry)));
+        let newest: Vec<(i64, u64)> = newest.collect();
+        prop_assert!(newest.is_sorted() && newest.iter().all(|one| expected.contains(one)));
+        prop_assert!(expected.iter().all(|one| one.1 < middle || newest.contains(one)));
         prop_assert_eq!(head.record_count(), all.len());
     }
 }

@@ -20,6 +20,18 @@ impl Bits {
         bits
     }
 
+    /// The numbers of those that are true.
+    pub(crate) fn from_bools(mut are_in: impl ExactSizeIterator<Item = bool>) -> Self {
+        let length = are_in.len();
+        let mut words = Vec::with_capacity(length.div_ceil(64));
+        for start in (0..length).step_by(64) {
+            let count = (length - start).min(64);
+            let word = are_in.by_ref().take(count).enumerate();
+            words.push(word.fold(0, |word, (at, is_in)| word | u64::from(is_in) << at));
+        }
+        Bits { words, length }
+    }
+
     /// Clears what lies behind the length.
     fn cut(&mut self) {
         if let Some(last) = self.words.last_mut()

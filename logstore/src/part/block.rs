@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 
 use super::Part;
 use super::bits::Bits;
-use super::column::{Column, Entry, decode_numbers};
+use super::column::{Column, Entry, Spot, decode_numbers};
 use super::frames::Place;
 use super::index::BlockEntry;
 use crate::error::{Error, Result};
@@ -263,7 +263,9 @@ impl Block {
         let entry = self.header.slots.get(local).and_then(|slots| slots.get(slot));
         let start = self.header.slot_starts.get(local).copied().unwrap_or(0);
         let column = self.slots.get(start + slot);
-        let (Some(entry), Some(column)) = (entry, column) else { return Err(wrong("a slot").into()) };
+        let (Some(entry), Some(column)) = (entry, column) else {
+            return Err(wrong("a slot").into());
+        };
         let count = self.entry().templates.get(local).map_or(0, |(_, rows)| *rows as usize);
         let column = fill(column, || {
             if let Some(field) = entry.same_as() {
@@ -279,19 +281,34 @@ impl Block {
         Ok(column)
     }
 
-    /// Which values of a slot are found by `find`. What a slot has in common with a field is looked
-    /// for in the field.
+    /// Which values of a slot have the text there; with `fold` letters of ASCII are taken as lower
+    /// case, which those of `text` are. What a slot has in common with a field is looked for in the
+    /// field.
     pub(crate) fn find_in_slot(
         &self,
         local: usize,
         slot: usize,
-        find: impl FnOnce(&Column) -> Bits,
+        (spot, text, fold): (Spot, &[u8], bool),
     ) -> Result<Bits> {
-        let entry = self.header.slots.get(local).and_then(|slots| slots.get(slot));
-        let Some(field) = entry.and_then(Entry::same_as) else {
-            return Ok(find(self.slot(local, slot)?));
+        let find = |column: &Column| match fold {
+            true => column.find_folded(spot, text),
+            false => column.find(spot, text),
         };
         let count = self.entry().templates.get(local).map_or(0, |(_, rows)| *rows as usize);
+        let entry = self.header.slots.get(local).and_then(|slots| slots.get(slot));
+        let Some(field) = entry.and_then(Entry::same_as) else {
+            if let Some(entry) = entry
+                && let (Some(place), Some(_)) = (entry.place(), entry.numbers_place())
+            {
+                let found = self.with_bytes(place, |bytes| {
+                    entry.find_without_numbers(bytes, count, (spot, text, fold))
+                })?;
+                if let Some(found) = found {
+                    return Ok(found);
+                }
+            }
+            return Ok(find(self.slot(local, slot)?));
+        };
         let mut found = Bits::none(count);
         let hits = find(self.field(field)?);
         if !hits.is_empty() {

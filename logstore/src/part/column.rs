@@ -10,6 +10,8 @@ mod hex;
 mod texts;
 mod time;
 
+use std::sync::Arc;
+
 use disk::codec::{CodecError, Reader, put_bytes, put_u64};
 use memchr::memmem;
 
@@ -61,8 +63,8 @@ pub(crate) struct Entry {
 enum Kind {
     /// All values are this one.
     One(Vec<u8>),
-    /// A byte a value tells which of few.
-    Few,
+    /// A byte a value tells which of few. These are told here unless they are long.
+    Few(Option<Arc<Texts>>),
     Digits(Skeleton),
     Hex(HexShape),
     Text,
@@ -70,8 +72,29 @@ enum Kind {
     Time(TimeShape),
     /// The rows have the same values in this field.
     Same(u32),
-    /// Lines of a few forms, whose numbers lie in a place of their own.
-    Forms(Place),
+    /// Lines of a few forms, which are told here unless they are long; their numbers lie in a place
+    /// of their own.
+    Forms(Place, Option<Arc<Texts>>),
+}
+
+/// Values and forms that take more are not in the header of the block.
+const TOLD_BYTES_MAX: usize = 2048;
+
+/// Texts that are told in the header, none if they are not.
+fn put_told(texts: &Option<Arc<Texts>>, out: &mut Vec<u8>) {
+    match texts {
+        Some(texts) => texts.put(out),
+        None => out.push(0),
+    }
+}
+
+fn read_told(reader: &mut Reader<'_>) -> Result<Option<Arc<Texts>>, CodecError> {
+    let texts = Texts::read(reader)?;
+    Ok((texts.len() > 0).then(|| Arc::new(texts)))
+}
+
+fn is_told(texts: &Texts) -> bool {
+    texts.bytes.len() + texts.len() <= TOLD_BYTES_MAX
 }
 
 /// Ids of so many digits are in the filter of their block.
@@ -81,13 +104,13 @@ impl Entry {
     fn put(&self, out: &mut Vec<u8>) {
         let kind = match &self.kind {
             Kind::One(_) => 0,
-            Kind::Few => 1,
+            Kind::Few(_) => 1,
             Kind::Digits(_) => 2,
             Kind::Hex(_) => 3,
             Kind::Text => 4u8,
             Kind::Time(_) => 5,
             Kind::Same(_) => 6,
-            Kind::Forms(_) => 7,
+            Kind::Forms(..) => 7,
         };
         out.push(kind | u8::from(self.is_indexed) << 7 | u8::from(self.is_filtered) << 6);
         match &self.kind {
@@ -96,8 +119,12 @@ impl Entry {
             Kind::Time(shape) => shape.put(out),
             Kind::Digits(skeleton) => skeleton.put(out),
             Kind::Hex(shape) => shape.put(out),
-            Kind::Forms(numbers) => numbers.put(out),
-            Kind::Few | Kind::Text => {}
+            Kind::Forms(numbers, forms) => {
+                numbers.put(out);
+                put_told(forms, out);
+            }
+            Kind::Few(values) => put_told(values, out),
+            Kind::Text => {}
         }
         put_u64(out, self.length_min as u64);
         put_u64(out, (self.length_max - self.length_min) as u64);
@@ -120,7 +147,7 @@ impl Entry {
                     place: Place::default(),
                 });
             }
-            1 => Kind::Few,
+            1 => Kind::Few(read_told(reader)?),
             2 => Kind::Digits(Skeleton::read(reader)?),
             3 => Kind::Hex(HexShape::read(reader)?),
             4 => Kind::Text,
@@ -131,7 +158,7 @@ impl Entry {
                 let (length_min, length_max) = (0, usize::MAX);
                 return Ok(Entry { kind, length_min, length_max, is_indexed, is_filtered, place });
             }
-            7 => Kind::Forms(Place::read(reader)?),
+            7 => Kind::Forms(Place::read(reader)?, read_told(reader)?),
             _ => {
                 return Err(CodecError { offset: reader.offset(), expected: "a kind of column" });
             }
@@ -143,12 +170,16 @@ impl Entry {
     }
 
     /// The bytes that its values can have.
-    fn bytes(&self) -> ByteSet {
+    pub(crate) fn bytes(&self) -> ByteSet {
         let mut bytes = ByteSet::default();
         match &self.kind {
             Kind::One(value) => bytes.insert_all(value),
             Kind::Time(shape) => bytes.insert_all(&shape.bytes()),
-            Kind::Few | Kind::Text | Kind::Same(_) | Kind::Forms(_) => return ByteSet::ALL,
+            Kind::Few(Some(values)) => bytes.insert_all(&values.bytes),
+            Kind::Forms(_, Some(forms)) => bytes = forms::bytes_of(forms),
+            Kind::Few(None) | Kind::Text | Kind::Same(_) | Kind::Forms(_, None) => {
+                return ByteSet::ALL;
+            }
             Kind::Digits(skeleton) => skeleton.add_bytes(&mut bytes),
             Kind::Hex(shape) => shape.add_bytes(&mut bytes),
         }
@@ -160,13 +191,13 @@ impl Entry {
     pub(crate) fn kind_name(&self) -> &'static str {
         match &self.kind {
             Kind::One(_) => "one",
-            Kind::Few => "few",
+            Kind::Few(_) => "few",
             Kind::Digits(_) => "digits",
             Kind::Hex(_) => "hex",
             Kind::Text => "text",
             Kind::Time(_) => "time",
             Kind::Same(_) => "same",
-            Kind::Forms(_) => "forms",
+            Kind::Forms(..) => "forms",
         }
     }
 
@@ -183,7 +214,7 @@ impl Entry {
     /// Where the numbers of its values lie, if not with the rest.
     pub(crate) fn numbers_place(&self) -> Option<Place> {
         match self.kind {
-            Kind::Forms(numbers) => Some(numbers),
+            Kind::Forms(numbers, _) => Some(numbers),
             _ => None,
         }
     }
@@ -222,7 +253,9 @@ impl Entry {
         }
         match &self.kind {
             Kind::One(value) => spot.holds(value, text),
-            Kind::Few | Kind::Text | Kind::Same(_) | Kind::Forms(_) => true,
+            Kind::Few(Some(values)) => values.iter().any(|value| spot.holds(value, text)),
+            Kind::Forms(_, Some(forms)) => forms::may_hold(forms, text),
+            Kind::Few(None) | Kind::Text | Kind::Same(_) | Kind::Forms(_, None) => true,
             Kind::Time(shape) => text.iter().all(|byte| shape.bytes().contains(byte)),
             Kind::Digits(skeleton) => skeleton.may_contain(text),
             Kind::Hex(shape) => shape.may_contain(text),
@@ -240,8 +273,26 @@ impl Entry {
         }
         match &self.kind {
             Kind::One(value) => spot.holds(&value.to_ascii_lowercase(), text),
+            Kind::Few(Some(values)) => {
+                values.to_lower().iter().any(|value| spot.holds(value, text))
+            }
+            Kind::Forms(_, Some(forms)) => forms::may_hold(&forms.to_lower(), text),
             _ => self.bytes().has_all_folded(text),
         }
+    }
+
+    /// Which of `rows` values have the text there, told from the bytes at its place alone, without
+    /// those of its numbers; `None` if that is not enough. With `fold` letters of ASCII are taken as
+    /// lower case, which those of `text` are.
+    pub(crate) fn find_without_numbers(
+        &self,
+        bytes: &[u8],
+        rows: usize,
+        (spot, text, fold): (Spot, &[u8], bool),
+    ) -> Result<Option<Bits>, CodecError> {
+        let Kind::Forms(_, forms) = &self.kind else { return Ok(None) };
+        let forms = Forms::read(forms.as_ref(), bytes, None, rows)?;
+        Ok(forms.find_without_numbers(spot, text, fold))
     }
 
     /// Reads the column of `rows` values from the bytes at its place and those of its numbers.
@@ -257,11 +308,11 @@ impl Entry {
         let wrong = |expected| CodecError { offset: 0, expected };
         Ok(match &self.kind {
             Kind::One(value) => Column::One(value.clone(), rows),
-            Kind::Few => {
-                let mut values = Texts::default();
-                for _ in 0..reader.count()? {
-                    values.push(reader.bytes()?);
-                }
+            Kind::Few(told) => {
+                let values = match told {
+                    Some(values) => values.clone(),
+                    None => Arc::new(Texts::read(&mut reader)?),
+                };
                 let codes = bytes.get(reader.offset()..).unwrap_or_default().to_vec();
                 let fits = |code: &u8| usize::from(*code) < values.len();
                 if codes.len() != rows || !codes.iter().all(fits) {
@@ -278,7 +329,9 @@ impl Entry {
                 Column::Time(*shape, values.collect())
             }
             Kind::Same(_) => return Err(wrong("a column of its own")),
-            Kind::Forms(_) => Column::Forms(Forms::read(bytes, numbers, rows)?),
+            Kind::Forms(_, forms) => {
+                Column::Forms(Forms::read(forms.as_ref(), bytes, Some(numbers), rows)?)
+            }
             Kind::Hex(shape) => {
                 if Some(bytes.len()) != shape.width().checked_mul(rows) {
                     return Err(wrong("packed ids of a column"));
@@ -309,7 +362,7 @@ pub(crate) type Codes<'a> = (Vec<&'a [u8]>, Option<&'a [u8]>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Column {
     One(Vec<u8>, usize),
-    Few(Texts, Vec<u8>),
+    Few(Arc<Texts>, Vec<u8>),
     Digits(Skeleton, Vec<u64>),
     Hex(HexShape, Vec<u8>),
     Text(Texts),

@@ -340,11 +340,14 @@ impl Counter<'_> {
         let fixed_of = |(id, _): &(u32, u32)| templates[*id as usize].fixed_bytes() as u64;
         let fixed: Vec<u64> = entry.templates.iter().map(fixed_of).collect();
         let patterns: Vec<u32> = entry.templates.iter().map(|(id, _)| self.pattern(*id)).collect();
-        let (times, lengths, templates) = (block.times()?, block.lengths()?, block.templates()?);
+        // Times tell nothing if all rows are in one bucket.
+        let within = (entry.first.max(self.range.start.0), entry.last.min(self.range.end.0 - 1));
+        let all = Bucket::of(self.request, within.0);
+        let times = if all.contains(within.1) { &[] } else { block.times()? };
+        let (lengths, templates) = (block.lengths()?, block.templates()?);
         let mut runs = entry.streams.iter();
         let (mut stream, mut run_end) = (0, 0);
-        // Nothing is in it before the first row.
-        let mut bucket = Bucket { number: 0, first: i64::MAX, last: i64::MIN };
+        let mut bucket = all;
         let mut last: Option<(Group, usize)> = None;
         let (mut records, mut bytes) = (0, 0);
         for row in rows.iter() {
@@ -353,8 +356,10 @@ impl Counter<'_> {
                 stream = *next;
                 run_end += *count as usize;
             }
-            if !bucket.contains(times[row]) {
-                bucket = Bucket::of(self.request, times[row]);
+            if let Some(time) = times.get(row)
+                && !bucket.contains(*time)
+            {
+                bucket = Bucket::of(self.request, *time);
             }
             let local = templates.of(row);
             let fields = fields.get(row).copied().unwrap_or(0);
@@ -407,10 +412,10 @@ impl Counter<'_> {
         let mut numbers = vec![none; entry.rows];
         let kinds = block.shape_kinds()?;
         let is_it = |field: &&u32| {
-            block.fields.get(**field as usize).is_some_and(|field| field.name == name)
+            block.fields().get(**field as usize).is_some_and(|field| field.name == name)
         };
         let firsts: Vec<Option<u32>> =
-            block.shapes.iter().map(|shape| shape.iter().find(is_it).copied()).collect();
+            block.shapes().iter().map(|shape| shape.iter().find(is_it).copied()).collect();
         let mut fields: Vec<u32> = firsts.iter().flatten().copied().collect();
         fields.sort_unstable();
         fields.dedup();

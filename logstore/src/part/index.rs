@@ -94,7 +94,7 @@ pub(crate) struct StreamStats {
 }
 
 /// Which bytes are in texts that the index does not know.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ByteSet([u64; 4]);
 
 impl ByteSet {
@@ -125,7 +125,7 @@ impl ByteSet {
         text.iter().all(has)
     }
 
-    fn has(&self, byte: u8) -> bool {
+    pub(crate) fn has(&self, byte: u8) -> bool {
         self.0[usize::from(byte / 64)] & (1 << (byte % 64)) != 0
     }
 }

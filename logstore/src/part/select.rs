@@ -1,7 +1,10 @@
 //! Which rows of a block a query wants: templates first, then the index, then columns, and lines
 //! only where nothing else tells.
 
+mod automaton;
 mod lines;
+mod search;
+mod walk;
 
 use std::sync::Arc;
 
@@ -92,34 +95,41 @@ impl Filter {
         all
     }
 
-    /// Whether the expression of an alternative matches all lines of a template, since it matches
-    /// what stays.
-    fn matches_all(&self, alternative: &Alternative, template: u32) -> bool {
+    /// How many lines of a template the expression of an alternative matches, told by what stays.
+    fn pass_of_regex(&self, alternative: &Alternative, template: u32) -> Pass {
         let at = template as usize;
-        let (Some(regex), Some(sure), Some(template)) =
-            (&alternative.regex, alternative.sure.get(at), self.part.index().templates.get(at))
+        let (Some(regex), Some(known), Some(template)) =
+            (&alternative.regex, alternative.passes.get(at), self.part.index().templates.get(at))
         else {
-            return false;
+            return Pass::Some;
         };
-        *sure.get_or_init(|| {
+        *known.get_or_init(|| {
             let is_match = |piece: &Vec<u8>| {
                 std::str::from_utf8(piece).is_ok_and(|piece| regex.is_match(piece))
             };
-            let is_whole = template.slots() == 0;
-            (is_whole || alternative.is_local) && template.pieces.iter().any(is_match)
+            if template.slots() == 0 {
+                // All lines are the same.
+                let is_match = template.pieces.iter().any(is_match);
+                return if is_match { Pass::All } else { Pass::None };
+            }
+            if alternative.is_local && template.pieces.iter().any(is_match) {
+                return Pass::All;
+            }
+            let automaton = alternative.automaton.as_ref();
+            match automaton.and_then(|automaton| automaton.decides(template).ok().flatten()) {
+                Some(true) => Pass::All,
+                Some(false) => Pass::None,
+                None => Pass::Some,
+            }
         })
     }
 
     /// How many lines of a template have an alternative in them.
     fn matches_of(&self, alternative: &Alternative, template: u32) -> Pass {
         if alternative.regex.is_some() {
-            let own = self.part.index().templates.get(template as usize);
-            if self.matches_all(alternative, template) {
-                return Pass::All;
-            }
-            // Without slots all lines are the same.
-            if own.is_some_and(|template| template.slots() == 0) {
-                return Pass::None;
+            match self.pass_of_regex(alternative, template) {
+                Pass::Some => {}
+                told => return told,
             }
         }
         let mut found = match alternative.literals {
@@ -180,9 +190,13 @@ impl Filter {
     }
 
     fn may_match(&self, alternative: &Alternative, at: usize, entry: &BlockEntry) -> Result<bool> {
-        let Some(literals) = &alternative.literals else { return Ok(true) };
+        let ids = entry.templates.iter().map(|(id, _)| *id).filter(|id| {
+            self.wants_template(*id) && self.pass_of_regex(alternative, *id) != Pass::None
+        });
+        let ids: Vec<u32> = ids.collect();
+        let Some(literals) = &alternative.literals else { return Ok(!ids.is_empty()) };
         for literal in literals {
-            for (id, _) in entry.templates.iter().filter(|(id, _)| self.wants_template(*id)) {
+            for id in &ids {
                 match self.verdict(literal, *id) {
                     Verdict::All | Verdict::Unknown => return Ok(true),
                     Verdict::Ways(ways) => {
@@ -318,11 +332,11 @@ impl Filter {
         // Shapes by the field that is the first of its name.
         let first_of = |shape: &Vec<u32>| {
             let is_it = |field: &&u32| {
-                block.fields.get(**field as usize).is_some_and(|field| field.name == matcher.name)
+                block.fields().get(**field as usize).is_some_and(|field| field.name == matcher.name)
             };
             shape.iter().find(is_it).copied()
         };
-        let firsts: Vec<Option<u32>> = block.shapes.iter().map(first_of).collect();
+        let firsts: Vec<Option<u32>> = block.shapes().iter().map(first_of).collect();
         let mut wanted: Vec<u32> = firsts.iter().flatten().copied().collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -362,147 +376,9 @@ impl Filter {
         if matcher.op != model::MatchOp::Equal {
             return Ok(true);
         }
-        let Some(field) = block.fields.get(field) else { return Ok(false) };
+        let Some(field) = block.fields().get(field) else { return Ok(false) };
         let (spot, text) = (super::column::Spot::Whole, matcher.value.as_bytes());
         let filter = block.filter()?;
         Ok(field.entry.may_hold(spot, text, true, &|id| filter_has(filter, id)))
-    }
-
-    /// The rows, of those in `among`, whose lines have an alternative in them; others may be in.
-    fn found(
-        &self,
-        alternative: &Alternative,
-        at: usize,
-        block: &Block,
-        among: &Bits,
-    ) -> Result<Bits> {
-        let mut found = match &alternative.literals {
-            None => among.clone(),
-            Some(literals) => {
-                let mut found = Bits::none(block.entry().rows);
-                for literal in literals {
-                    found.or(&self.with_literal(literal, at, block, among)?);
-                }
-                found
-            }
-        };
-        let Some(regex) = &alternative.regex else { return Ok(found) };
-        found.and(among);
-        let ids = block.entry().templates.iter().map(|(id, _)| *id);
-        let sure: Vec<bool> = ids.map(|id| self.matches_all(alternative, id)).collect();
-        let mut matching = match sure.contains(&true) {
-            true => block.templates()?.rows_of(&sure),
-            false => Bits::none(block.entry().rows),
-        };
-        matching.and(&found);
-        found.remove_all(&matching);
-        let mut line = Vec::new();
-        for row in found.iter() {
-            line.clear();
-            block.append_line(row, &mut line)?;
-            if std::str::from_utf8(&line).is_ok_and(|line| regex.is_match(line)) {
-                matching.insert(row);
-            }
-        }
-        Ok(matching)
-    }
-
-    fn with_literal(
-        &self,
-        literal: &Literal,
-        at: usize,
-        block: &Block,
-        among: &Bits,
-    ) -> Result<Bits> {
-        let templates = &block.entry().templates;
-        let whole: Vec<bool> =
-            templates.iter().map(|(id, _)| *self.verdict(literal, *id) == Verdict::All).collect();
-        let mut found = match whole.contains(&true) {
-            true => block.templates()?.rows_of(&whole),
-            false => Bits::none(block.entry().rows),
-        };
-        for (local, (id, _)) in templates.iter().enumerate() {
-            if !self.wants_template(*id) {
-                continue;
-            }
-            match self.verdict(literal, *id) {
-                Verdict::All => {}
-                Verdict::Ways(ways) => {
-                    for way in ways {
-                        if let Some(ranks) = self.ranks(literal, way, at, block, local)? {
-                            let rows = block.templates()?.rows(local);
-                            let rows = ranks.iter().filter_map(|rank| rows.get(rank));
-                            rows.for_each(|row| found.insert(*row as usize));
-                        }
-                    }
-                }
-                Verdict::Unknown => {
-                    let mut line = Vec::new();
-                    for row in block.templates()?.rows(local) {
-                        let row = *row as usize;
-                        if among.contains(row) {
-                            line.clear();
-                            block.append_line(row, &mut line)?;
-                            if literal.is_in(&mut line) {
-                                found.insert(row);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Which rows of a template satisfy all demands; `None` if none can.
-    fn ranks(
-        &self,
-        literal: &Literal,
-        way: &[Demand],
-        at: usize,
-        block: &Block,
-        local: usize,
-    ) -> Result<Option<Bits>> {
-        for demand in way {
-            let Some(entry) = block.slot_entry(local, demand.slot) else { return Ok(None) };
-            let text = &literal.finder.needle()[demand.part.clone()];
-            // What costs nothing to know comes first.
-            if literal.ignores_case {
-                let indexed = self.is_indexed(literal, demand, at)?;
-                if !entry.may_hold_folded(demand.spot, text, indexed) {
-                    return Ok(None);
-                }
-                continue;
-            }
-            if !entry.may_hold(demand.spot, text, true, &|_| true) {
-                return Ok(None);
-            }
-            let indexed = self.is_indexed(literal, demand, at)?;
-            let filter = block.filter()?;
-            if !entry.may_hold(demand.spot, text, indexed, &|id| filter_has(filter, id)) {
-                return Ok(None);
-            }
-        }
-        let mut ranks: Option<Bits> = None;
-        for demand in way {
-            let text = &literal.finder.needle()[demand.part.clone()];
-            let own =
-                block.find_in_slot(local, demand.slot, |column| match literal.ignores_case {
-                    true => column.find_folded(demand.spot, text),
-                    false => column.find(demand.spot, text),
-                })?;
-            let all = match ranks.take() {
-                Some(mut ranks) => {
-                    ranks.and(&own);
-                    ranks
-                }
-                None => own,
-            };
-            if all.is_empty() {
-                return Ok(None);
-            }
-            ranks = Some(all);
-        }
-        Ok(ranks)
     }
 }

@@ -6,3 +6,4 @@ mod generate;
 mod measure;
 mod props;
 mod real;
+mod shop;

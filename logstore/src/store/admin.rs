@@ -18,6 +18,7 @@ impl LogAdmin for LogStore {
             ("head_records", stats.head_records),
             ("head_bytes", stats.memory_bytes),
             ("cache_bytes", stats.cache_bytes),
+            ("header_cache_bytes", stats.header_cache_bytes),
             ("parts", stats.parts),
             ("part_bytes", stats.part_bytes),
             ("part_records", stats.part_records),

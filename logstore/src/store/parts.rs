@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use disk::PageCache;
 use disk::files::Files;
 
 use crate::error::Result;
 use crate::manifest::{self, Manifest, PartEntry, part_folder};
+use crate::part::Caches;
 use crate::store::{Live, LogStore};
 use crate::view::{OpenPart, View};
 
@@ -16,13 +16,13 @@ pub(super) fn open(
     dir: &Path,
     manifest: &mut Manifest,
     files: &dyn Files,
-    cache: &Arc<PageCache>,
+    caches: &Caches,
 ) -> Result<(View, Vec<String>)> {
     let mut view = View::default();
     let mut damage = Vec::new();
     let mut set_aside = Vec::new();
     for entry in &manifest.parts {
-        match OpenPart::open(dir, entry.clone(), cache) {
+        match OpenPart::open(dir, entry.clone(), caches) {
             Ok(open) => view.parts.push(Arc::new(open)),
             Err(error) if error.is_corrupt() => {
                 damage.push(error.to_string());
@@ -114,7 +114,7 @@ impl LogStore {
     /// Opens a part that was just written.
     pub(super) fn open_new(&self, entry: PartEntry) -> Result<Arc<OpenPart>> {
         let folder = self.dir.join(part_folder(entry.number));
-        let opened = OpenPart::open(&self.dir, entry, &self.cache);
+        let opened = OpenPart::open(&self.dir, entry, &self.caches);
         Ok(Arc::new(opened.inspect_err(|_| {
             std::fs::remove_dir_all(&folder).ok();
         })?))

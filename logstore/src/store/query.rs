@@ -1,6 +1,6 @@
 //! Reading: heads and parts as one.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use model::labels::Labels;
@@ -25,8 +25,11 @@ struct Seen {
 }
 
 impl Seen {
-    fn frozen(&self, matchers: &[Matcher], range: RangeNs) -> Snapshot {
-        self.frozen.as_ref().map_or_else(Snapshot::default, |head| head.snapshot(matchers, range))
+    fn frozen(&self, matchers: &[Matcher], range: RangeNs, first_arrival: u64) -> Snapshot {
+        let frozen = self.frozen.as_ref();
+        frozen.map_or_else(Snapshot::default, |head| {
+            head.snapshot_since(matchers, range, first_arrival)
+        })
     }
 
     fn parts(&self, range: RangeNs) -> impl Iterator<Item = &Arc<OpenPart>> {
@@ -35,9 +38,10 @@ impl Seen {
 }
 
 impl LogStore {
-    fn see(&self, matchers: &[Matcher], range: RangeNs) -> Seen {
+    /// What there is of records from an arrival on. Parts may have others too.
+    fn see(&self, matchers: &[Matcher], range: RangeNs, first_arrival: u64) -> Seen {
         let live = self.live.read();
-        let active = live.active.snapshot(matchers, range);
+        let active = live.active.snapshot_since(matchers, range, first_arrival);
         let (frozen, view) = (live.frozen.clone(), live.view.clone());
         drop(live);
         let hidden = self.hidden(&view);
@@ -68,13 +72,28 @@ impl LogSource for LogStore {
         context: &QueryContext,
         visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
     ) -> model::Result<()> {
+        self.scan_arrivals(0..u64::MAX, request, context, visit)
+    }
+
+    fn arrivals_end(&self) -> u64 {
+        self.live.read().next_arrival
+    }
+
+    fn scan_arrivals(
+        &self,
+        arrivals: Range<u64>,
+        request: &LogRequest,
+        context: &QueryContext,
+        visit: &mut dyn FnMut(&LogRow<'_>) -> ControlFlow<()>,
+    ) -> model::Result<()> {
         context.check()?;
-        let seen = self.see(&request.matchers, request.range);
-        let frozen = seen.frozen(&request.matchers, request.range);
+        let seen = self.see(&request.matchers, request.range, arrivals.start);
+        let frozen = seen.frozen(&request.matchers, request.range, arrivals.start);
         let plan_of = |hidden: Vec<Hidden>| Arc::new(ScanPlan { request: request.clone(), hidden });
         let plain = plan_of(Vec::new());
         let head_plan = plan_of(seen.hidden.clone());
-        let parts: Vec<&Arc<OpenPart>> = seen.parts(request.range).collect();
+        let is_new = |open: &&Arc<OpenPart>| open.part.meta().arrivals.end > arrivals.start;
+        let parts: Vec<&Arc<OpenPart>> = seen.parts(request.range).filter(is_new).collect();
         let mut sources = Vec::with_capacity(parts.len() + 2);
         for (number, open) in parts.iter().enumerate() {
             let range = open.part.meta().range;
@@ -96,7 +115,10 @@ impl LogSource for LogStore {
             };
             sources.push(Source { first, last, open: Box::new(open), number: usize::MAX });
         }
-        merge::visit(sources, request.order, visit)
+        let mut visit = |row: &LogRow<'_>| {
+            if arrivals.contains(&row.arrival) { visit(row) } else { ControlFlow::Continue(()) }
+        };
+        merge::visit(sources, request.order, &mut visit)
             .map_err(|(number, error)| self.tell(parts.get(number).copied(), error))
     }
 
@@ -108,8 +130,8 @@ impl LogSource for LogStore {
     ) -> model::Result<()> {
         context.check()?;
         let range = request.range()?;
-        let seen = self.see(&request.matchers, range);
-        let frozen = seen.frozen(&request.matchers, range);
+        let seen = self.see(&request.matchers, range, 0);
+        let frozen = seen.frozen(&request.matchers, range, 0);
         for snapshot in [&frozen, &seen.active] {
             let counted = head::count(snapshot, request, &seen.hidden, context, visit)?;
             if counted.is_break() {

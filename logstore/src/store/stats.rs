@@ -20,6 +20,8 @@ pub struct Stats {
     pub memory_bytes: u64,
     /// Memory of pages of parts that queries read.
     pub cache_bytes: u64,
+    /// Memory of headers of blocks that queries read, about.
+    pub header_cache_bytes: u64,
     /// Parts on disk.
     pub parts: u64,
     /// Their size.
@@ -74,7 +76,8 @@ impl LogStore {
             records: head_records + part_records,
             head_records,
             memory_bytes: memory_bytes as u64,
-            cache_bytes: self.cache.stats().bytes,
+            cache_bytes: self.caches.page_bytes(),
+            header_cache_bytes: self.caches.header_bytes(),
             parts: view.parts.len() as u64,
             part_bytes: metas.clone().map(|meta| meta.disk_bytes).sum(),
             part_records,

@@ -111,7 +111,7 @@ fn tokens_are_cut_as_a_reader_would() {
     check(r#"{"a":"","b":12,"c":[]}"#, &["a", "", "b", "12", "c", ""]);
     check("GET /a?b=c HTTP/1.1", &["GET", "/a?b=c", "HTTP/1.1"]);
     check("took 12 ms, x", &["took", "12 ms", "x"]);
-    check("one\ntwo three", &["one", "two three"]);
+    check("one\ntwo three\nfour five", &["one", "two", "three", "four five"]);
     check("", &[]);
 }
 

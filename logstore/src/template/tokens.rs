@@ -3,13 +3,16 @@
 //! Tokens end at white space, quotes, brackets and bars; at `=` unless they are paths; at commas,
 //! semicolons and colons that something follows which tells that they separate. A value that is not
 //! there (`user= `, `()`, `""`) is a token of no bytes, so that lines with and without it are alike.
-//! A number and a unit of time behind it are one token. What follows the first line of several, or
-//! the first [`LOOK_BYTES`], is one token.
+//! A number and a unit of time behind it are one token. What follows the second line of several,
+//! or the first [`LOOK_BYTES`], is one token.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How much of a line is looked at.
 pub(crate) const LOOK_BYTES: usize = 3000;
+/// How many lines: the second one often tells what the first one is about, as the exception of a
+/// stack trace.
+const LINES: usize = 2;
 /// How many tokens at most; the rest is the last one.
 const TOKENS_MAX: usize = 160;
 /// A token longer than this varies.
@@ -97,7 +100,8 @@ pub(crate) fn cut(line: &str, tokens: &mut Vec<Token>) -> Cut {
         }
     }
     let head = &bytes[..looked];
-    let end = memchr::memchr(b'\n', head).map_or(looked, |at| at + 1);
+    let mut lines = memchr::memchr_iter(b'\n', head);
+    let end = lines.nth(LINES - 1).map_or(looked, |at| at + 1);
     let head = &bytes[..end];
 
     let (mut between, mut shape) = (0u64, 0u64);

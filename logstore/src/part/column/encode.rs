@@ -1,11 +1,14 @@
 //! How a column is kept: finds out what its values look like.
 
-use disk::codec::{CodecError, Reader, put_bytes, put_u64};
+use std::sync::Arc;
+
+use disk::codec::{CodecError, Reader, put_u64};
 use pco::ChunkConfig;
 use pco::standalone::{simple_compress, simple_decompress_into};
 use rustc_hash::FxHashMap;
 
-use super::{Entry, FILTERED_DIGITS_MIN, Forms, HexShape, Kind, Skeleton, TimeShape};
+use super::texts::Texts;
+use super::{Entry, FILTERED_DIGITS_MIN, Forms, HexShape, Kind, Skeleton, TimeShape, is_told};
 use crate::part::frames::{FrameWriter, Pack};
 use crate::part::index::ByteSet;
 
@@ -103,12 +106,14 @@ impl Encoder {
             } else {
                 is_indexed = index.texts(&mut order.iter().copied());
             }
-            put_u64(&mut self.buffer, order.len() as u64);
-            for value in &order {
-                put_bytes(&mut self.buffer, value);
+            let mut texts = Texts::default();
+            order.iter().for_each(|value| texts.push(value));
+            let told = is_told(&texts);
+            if !told {
+                texts.put(&mut self.buffer);
             }
             self.buffer.extend_from_slice(&self.codes);
-            (Kind::Few, Pack::Shared)
+            (Kind::Few(told.then(|| Arc::new(texts))), Pack::Shared)
         } else if let Some(field) = column.same() {
             (Kind::Same(field), Pack::Shared)
         } else if let Some((shape, distances)) =
@@ -132,8 +137,9 @@ impl Encoder {
             let pack = if is_raw { Pack::Raw } else { Pack::Shared };
             let numbers = frames.put(&self.buffer, pack)?;
             self.buffer.clear();
-            forms.put(&mut self.buffer);
-            (Kind::Forms(numbers), Pack::Shared)
+            let told = is_told(forms.texts()).then(|| forms.texts().clone());
+            forms.put(&mut self.buffer, told.is_some());
+            (Kind::Forms(numbers, told), Pack::Shared)
         } else {
             is_indexed = index.texts(&mut values.iter().copied());
             for value in values {
@@ -152,12 +158,12 @@ impl Encoder {
         entry.put(header);
         let loose = match &entry.kind {
             _ if is_indexed => ByteSet::default(),
-            Kind::Few => {
+            Kind::Few(_) => {
                 let mut bytes = ByteSet::default();
                 self.few.keys().for_each(|value| bytes.insert_all(value));
                 bytes
             }
-            Kind::Forms(_) => form_bytes,
+            Kind::Forms(..) => form_bytes,
             // The values are those of a field, of which nothing is known here.
             Kind::Same(_) => {
                 let mut bytes = ByteSet::default();

@@ -4,7 +4,9 @@
 //!
 //! A text without digits is looked for in the forms alone.
 
-use disk::codec::{CodecError, Reader, put_bytes, put_u64};
+use std::sync::Arc;
+
+use disk::codec::{CodecError, Reader, put_u64};
 use memchr::memmem;
 use rustc_hash::FxHashMap;
 
@@ -34,7 +36,7 @@ const DIGITS_MAX: usize = 19;
 /// The texts of a column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Forms {
-    forms: Texts,
+    forms: Arc<Texts>,
     /// The line behind the last one of each text; nothing if each text is one line.
     ends: Vec<u32>,
     /// The form of each line.
@@ -135,13 +137,20 @@ impl Forms {
                 numbers.extend(own.iter().skip(run).step_by(shape.runs));
             }
         }
-        Some(Forms { forms, ends, codes, ranks, shapes, numbers })
+        Some(Forms { forms: Arc::new(forms), ends, codes, ranks, shapes, numbers })
     }
 
-    /// Appends forms and lines; its numbers are [`Forms::put_numbers`].
-    pub(crate) fn put(&self, out: &mut Vec<u8>) {
-        put_u64(out, self.forms.len() as u64);
-        self.forms.iter().for_each(|form| put_bytes(out, form));
+    /// The forms.
+    pub(super) fn texts(&self) -> &Arc<Texts> {
+        &self.forms
+    }
+
+    /// Appends forms, unless they are told elsewhere, and lines; its numbers are
+    /// [`Forms::put_numbers`].
+    pub(super) fn put(&self, out: &mut Vec<u8>, is_told: bool) {
+        if !is_told {
+            self.forms.put(out);
+        }
         out.push(u8::from(!self.ends.is_empty()));
         let mut start = 0;
         for end in &self.ends {
@@ -160,18 +169,23 @@ impl Forms {
         put_numbers(&self.numbers, out)
     }
 
-    /// Reads what [`Forms::put`] and [`Forms::put_numbers`] wrote for `rows` texts.
-    pub(crate) fn read(bytes: &[u8], numbers: &[u8], rows: usize) -> Result<Self, CodecError> {
+    /// Reads what [`Forms::put`] and [`Forms::put_numbers`] wrote for `rows` texts. Without numbers
+    /// it can only be asked what needs none.
+    pub(super) fn read(
+        told: Option<&Arc<Texts>>,
+        bytes: &[u8],
+        numbers: Option<&[u8]>,
+        rows: usize,
+    ) -> Result<Self, CodecError> {
         let reader = &mut Reader::new(bytes);
         let wrong = |expected| CodecError { offset: 0, expected };
-        let mut forms = Texts::default();
-        let mut shapes = Vec::new();
-        for _ in 0..reader.count()? {
-            let form = reader.bytes()?;
-            let runs = form.iter().filter(|byte| is_mark(**byte)).count();
-            shapes.push(Shape { lines: 0, runs, start: 0 });
-            forms.push(form);
-        }
+        let forms = match told {
+            Some(forms) => forms.clone(),
+            None => Arc::new(Texts::read(reader)?),
+        };
+        let runs = |form: &[u8]| form.iter().filter(|byte| is_mark(**byte)).count();
+        let shape = |form| Shape { lines: 0, runs: runs(form), start: 0 };
+        let mut shapes: Vec<Shape> = forms.iter().map(shape).collect();
         let mut ends = Vec::new();
         let mut lines = rows;
         if reader.u8()? != 0 {
@@ -191,6 +205,13 @@ impl Forms {
         if codes.len() != lines {
             return Err(wrong("forms of lines"));
         }
+        let Some(numbers) = numbers else {
+            if codes.iter().any(|code| usize::from(*code) >= forms.len()) {
+                return Err(wrong("a form of a line"));
+            }
+            let (ranks, numbers) = (Vec::new(), Vec::new());
+            return Ok(Forms { forms, ends, codes, ranks, shapes, numbers });
+        };
         let mut ranks = Vec::with_capacity(lines);
         for code in &codes {
             let shape = shapes.get_mut(usize::from(*code)).ok_or(wrong("a form of a line"))?;
@@ -247,14 +268,10 @@ impl Forms {
     /// Which texts have the text there; with `fold` letters of ASCII are taken as lower case, which
     /// those of `text` are.
     pub(crate) fn find_text(&self, spot: Spot, text: &[u8], fold: bool) -> Bits {
-        let is_kept = |byte: &u8| !byte.is_ascii_digit() && *byte != b'\n' && !is_mark(*byte);
         if text.iter().all(is_kept) {
             return self.find_kept(spot, text, fold);
         }
-        // A text that is found has all that is kept of the one that is looked for.
-        let pieces = text.split(|byte| !is_kept(byte));
-        let kept = pieces.max_by_key(|piece| piece.len()).unwrap_or_default();
-        let candidates = self.find_kept(Spot::Inside, kept, fold);
+        let candidates = self.find_kept(Spot::Inside, longest_kept(text), fold);
         let mut found = Bits::none(self.len());
         let finder = memmem::Finder::new(text);
         let mut value = Vec::new();
@@ -273,6 +290,15 @@ impl Forms {
             }
         }
         found
+    }
+
+    /// As [`Forms::find_text`]; `None` if numbers are needed to tell.
+    pub(super) fn find_without_numbers(&self, spot: Spot, text: &[u8], fold: bool) -> Option<Bits> {
+        if text.iter().all(is_kept) {
+            return Some(self.find_kept(spot, text, fold));
+        }
+        let candidates = self.find_kept(Spot::Inside, longest_kept(text), fold);
+        candidates.is_empty().then_some(candidates)
     }
 
     /// As [`Forms::find_text`] for a text that stands in one line and has no digit: it is found in
@@ -316,11 +342,32 @@ impl Forms {
 
     /// The bytes that its texts can have.
     pub(crate) fn bytes(&self) -> ByteSet {
-        let mut bytes = ByteSet::default();
-        bytes.insert_all(b"0123456789\n");
-        self.forms.iter().for_each(|form| bytes.insert_all(form));
-        bytes
+        bytes_of(&self.forms)
     }
+}
+
+/// The bytes that texts of some forms can have.
+pub(super) fn bytes_of(forms: &Texts) -> ByteSet {
+    let mut bytes = ByteSet::default();
+    bytes.insert_all(b"0123456789\n");
+    bytes.insert_all(&forms.bytes);
+    bytes
+}
+
+/// Whether texts of some forms can have a text in them.
+pub(super) fn may_hold(forms: &Texts, text: &[u8]) -> bool {
+    !forms.find(Spot::Inside, longest_kept(text)).is_empty()
+}
+
+/// Whether a byte stands in a form as it is.
+fn is_kept(byte: &u8) -> bool {
+    !byte.is_ascii_digit() && *byte != b'\n' && !is_mark(*byte)
+}
+
+/// The longest part of a text that stands in a form as it is: a value that has the text has it.
+fn longest_kept(text: &[u8]) -> &[u8] {
+    let pieces = text.split(|byte| !is_kept(byte));
+    pieces.max_by_key(|piece| piece.len()).unwrap_or_default()
 }
 
 /// The form of a line and its numbers; `None` if it has bytes that stand for numbers.
@@ -359,10 +406,14 @@ mod tests {
     fn forms_of(values: &[&[u8]]) -> Option<Forms> {
         let forms = Forms::find(values)?;
         let (mut bytes, mut numbers) = (Vec::new(), Vec::new());
-        forms.put(&mut bytes);
+        forms.put(&mut bytes, false);
         forms.put_numbers(&mut numbers);
-        let read = Forms::read(&bytes, &numbers, values.len()).unwrap();
+        let read = Forms::read(None, &bytes, Some(&numbers), values.len()).unwrap();
         assert_eq!(read, forms);
+        bytes.clear();
+        forms.put(&mut bytes, true);
+        let told = Some(forms.texts());
+        assert_eq!(Forms::read(told, &bytes, Some(&numbers), values.len()).unwrap(), forms);
         Some(read)
     }
 
@@ -402,6 +453,9 @@ mod tests {
             }
             for spot in [Spot::Inside, Spot::Start, Spot::End, Spot::Whole] {
                 let found = forms.find_text(spot, text.as_bytes(), false);
+                let without = forms.find_without_numbers(spot, text.as_bytes(), false);
+                prop_assert!(without.is_none_or(|without| without == found));
+                prop_assert!(found.is_empty() || may_hold(forms.texts(), text.as_bytes()));
                 let folded = text.to_ascii_lowercase();
                 let found_folded = forms.find_text(spot, folded.as_bytes(), true);
                 for (at, value) in bytes.iter().enumerate() {
@@ -421,7 +475,7 @@ mod tests {
             numbers in prop::collection::vec(any::<u8>(), 0..60),
             rows in 0usize..20,
         ) {
-            if let Ok(forms) = Forms::read(&bytes, &numbers, rows) {
+            if let Ok(forms) = Forms::read(None, &bytes, Some(&numbers), rows) {
                 let mut out = Vec::new();
                 (0..rows).for_each(|at| forms.append(at, &mut out));
             }

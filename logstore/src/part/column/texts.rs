@@ -1,5 +1,6 @@
 //! The texts of a column, pooled, so that one search goes over all of them.
 
+use disk::codec::{CodecError, Reader, put_bytes, put_u64};
 use memchr::memmem;
 
 use super::Spot;
@@ -17,6 +18,21 @@ impl Texts {
     pub(super) fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
         self.ends.push(self.bytes.len() as u32);
+    }
+
+    /// Appends their number and each with its length.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.len() as u64);
+        self.iter().for_each(|text| put_bytes(out, text));
+    }
+
+    /// Reads what [`Texts::put`] wrote.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let mut texts = Texts::default();
+        for _ in 0..reader.count()? {
+            texts.push(reader.bytes()?);
+        }
+        Ok(texts)
     }
 
     pub(super) fn len(&self) -> usize {

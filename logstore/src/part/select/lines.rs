@@ -9,6 +9,8 @@ use model::log::LineCondition;
 use regex::Regex;
 use rustc_hash::FxHashMap;
 
+use super::Pass;
+use super::automaton::Automaton;
 use crate::part::bits::Bits;
 use crate::part::index::{ByteSet, Template};
 use crate::part::literals::{Text, is_local, required_literals};
@@ -27,8 +29,10 @@ pub(super) struct Alternative {
     pub(super) literals: Option<Vec<Literal>>,
     /// Decides about lines that have a literal.
     pub(super) regex: Option<Regex>,
-    /// By template of the part, whether the expression matches all of its lines for sure.
-    pub(super) sure: Vec<OnceCell<bool>>,
+    /// Decides without lines being put together.
+    pub(super) automaton: Option<Automaton>,
+    /// By template of the part, how many of its lines the expression matches.
+    pub(super) passes: Vec<OnceCell<Pass>>,
     /// Whether what the expression matches does not depend on what is around.
     pub(super) is_local: bool,
 }
@@ -54,7 +58,8 @@ impl LineFilter {
             Alternative {
                 literals: required.map(|own| own.texts.into_iter().map(literal).collect()),
                 regex: (!is_exact).then(|| regex.clone()),
-                sure: vec![OnceCell::new(); templates],
+                automaton: (!is_exact).then(|| Automaton::new(regex.as_str())).flatten(),
+                passes: vec![OnceCell::new(); templates],
                 is_local: is_local(regex.as_str()),
             }
         };
@@ -65,7 +70,13 @@ impl LineFilter {
                     // An empty text is in every line.
                     let is_told = !text.bytes.is_empty();
                     let literals = is_told.then(|| vec![Literal::new(text, templates)]);
-                    Alternative { literals, regex: None, sure: Vec::new(), is_local: false }
+                    Alternative {
+                        literals,
+                        regex: None,
+                        automaton: None,
+                        passes: Vec::new(),
+                        is_local: false,
+                    }
                 });
                 let is_wanted = matches!(condition, LineCondition::Contains(_));
                 (is_wanted, alternatives.collect())

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use disk::PageCache;
 use proptest::prelude::*;
 
 use super::fixtures::write;
 use super::generate::{rows, streams};
-use crate::part::{FILE, Part};
+use crate::part::{Caches, FILE, Part};
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..Default::default() })]
@@ -27,7 +26,7 @@ proptest! {
             let length = bad.len();
             bad[at % length] ^= 1 << (bit % 8);
             std::fs::write(&path, &bad).unwrap();
-            let part = Part::open(&dir, PageCache::new(1 << 20));
+            let part = Part::open(&dir, &Caches::new(1 << 20));
             let found = part.and_then(|part| Arc::new(part).verify());
             prop_assert!(found.is_err(), "byte {} of {}", at % length, length);
         }
@@ -37,6 +36,6 @@ proptest! {
     fn arbitrary_bytes_are_refused(bytes: Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(FILE), &bytes).unwrap();
-        prop_assert!(Part::open(folder.path(), PageCache::new(1 << 20)).is_err());
+        prop_assert!(Part::open(folder.path(), &Caches::new(1 << 20)).is_err());
     }
 }

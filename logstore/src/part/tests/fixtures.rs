@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use disk::PageCache;
 use disk::files::RealFiles;
 use model::log::{Field, LineCondition, LogCountRequest, LogRow, Origin, field_of};
 use model::read::{Direction, LogColumns, LogRequest, RangeNs};
@@ -13,7 +12,7 @@ use model::{Labels, Matcher, QueryContext, TimestampNs};
 
 use crate::cursor::{Hidden, RowKey, ScanPlan, fields_match};
 use crate::part::block::Block;
-use crate::part::{Part, PartRow, PartWriter};
+use crate::part::{Caches, Part, PartRow, PartWriter};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
@@ -77,7 +76,7 @@ pub(super) fn write(dir: &Path, streams: &[Labels], rows: &[Row]) -> Arc<Part> {
 }
 
 pub(super) fn open(dir: &Path) -> Arc<Part> {
-    Arc::new(Part::open(dir, PageCache::new(64 << 20)).unwrap())
+    Arc::new(Part::open(dir, &Caches::new(64 << 20)).unwrap())
 }
 
 /// A request for everything.

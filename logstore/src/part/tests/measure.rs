@@ -12,6 +12,7 @@ use std::sync::Arc;
 use disk::files::RealFiles;
 use model::clock::{Clock, SystemClock};
 use model::log::{Field, LineCondition, LogCountRequest, Origin};
+use model::read::LogRequest;
 use model::{Labels, Matcher, QueryContext, TimestampNs};
 
 use super::fixtures::{everything, open, read};
@@ -453,7 +454,8 @@ fn columns_of_a_part() {
         Some(dir) => {
             let old = open(std::path::Path::new(&dir));
             let streams = old.streams().to_vec();
-            let plan = ScanPlan { request: everything(), hidden: Vec::new() };
+            let request = LogRequest { order: None, ..everything() };
+            let plan = ScanPlan { request, hidden: Vec::new() };
             let mut rows = read(&old, &streams, plan);
             rows.sort_by_key(|row| (row.stream, row.at, row.arrival));
             let folder = tempfile::tempdir().unwrap();
@@ -480,6 +482,13 @@ fn columns_of_a_part() {
     assert!((sum - columns_bytes).abs() < columns_bytes / 1000.0, "{sum} {columns_bytes}");
     for (name, bytes) in part.figures() {
         println!("{:8.3} B a row: {name}", bytes as f64 / part.meta().rows as f64);
+    }
+    let mut kinds = std::collections::BTreeMap::<&str, f64>::new();
+    for (name, bytes) in &columns {
+        *kinds.entry(name.split(' ').next().unwrap()).or_default() += bytes;
+    }
+    for (name, bytes) in kinds {
+        println!("{:8.3} B a row: all {name}", bytes / part.meta().rows as f64);
     }
     for (name, bytes) in columns.iter().take(40) {
         println!("{:8.3} B a row: {name}", bytes / part.meta().rows as f64);

@@ -191,6 +191,22 @@ fn check(store: &LogStore, twin: &Twin, now: TimestampMs, asked: &Asked) {
         }
     }
     assert_eq!(found, expected, "{asked:?}");
+    let numbers = |first: u64| {
+        let mut numbers = Vec::new();
+        let context = QueryContext::unlimited();
+        let scanned = store.scan_arrivals(first..u64::MAX, &request, &context, &mut |row| {
+            numbers.push((row.at, row.arrival));
+            ControlFlow::Continue(())
+        });
+        scanned.unwrap();
+        numbers.sort();
+        numbers
+    };
+    let middle = store.arrivals_end() / 2;
+    let mut newest = numbers(0);
+    newest.retain(|(_, arrival)| *arrival >= middle);
+    assert_eq!(numbers(middle), newest, "{asked:?}");
+    assert_eq!(numbers(store.arrivals_end()), []);
     let width_ns = 3600 * SECOND;
     let start = asked.selected.range.0.max(-4 * 86_400 * SECOND) / SECOND * SECOND;
     let count = LogCountRequest {
