@@ -103,6 +103,8 @@ struct Maintenance {
     checkpoint_record: u64,
     checkpoint_journal_bytes: u64,
     checkpoint_bytes: u64,
+    /// Since when the head has no samples, on the wall clock.
+    empty_since: Option<i64>,
     /// Slots that were removed before the last checkpoint: no record names them any more.
     reusable: Vec<u32>,
 }

@@ -17,12 +17,15 @@ use crate::delete::Mask;
 use crate::error::{Error, Result};
 use crate::manifest::{self, block_file, checkpoint_file};
 use crate::options::Options;
-use crate::store::merge::MergePlan;
+use crate::store::merge::{Complete, MergePlan};
 use crate::store::{Maintenance, Tsdb};
 use crate::view::{OpenBlock, View};
 
 /// Late samples of sealed windows that wait in memory at most.
 const LATE_SAMPLES_MAX: usize = 1_000_000;
+/// When the head was empty for this long, two hours that still run are merged as if they were over,
+/// so that a folder is small though nobody writes to it any more.
+const QUIET_MS: i64 = 10 * 60_000;
 
 impl Tsdb {
     /// Does what is due: seals windows that are over, merges blocks, writes the head down, forgets
@@ -45,8 +48,8 @@ impl Tsdb {
         self.apply_expired_deletions()?;
         self.apply_retention_rule()?;
         if !self.stopping.load(Ordering::SeqCst) {
-            let (view, through) = self.view_and_complete();
-            if let Some(plan) = self.plan_merge(&view, through, false) {
+            let (view, complete) = self.view_and_complete(&mut maintenance);
+            if let Some(plan) = self.plan_merge(&view, complete, false) {
                 drop(view);
                 self.merge_or_set_aside(&plan, &[])?;
             }
@@ -62,26 +65,33 @@ impl Tsdb {
         self.seal_all()?;
         // A merge that is given up leaves its plan due.
         while !self.stopping.load(Ordering::SeqCst) {
-            let (view, through) = self.view_and_complete();
-            let Some(plan) = self.plan_merge(&view, through, true) else { break };
+            let (view, complete) = self.view_and_complete(&mut maintenance);
+            let Some(plan) = self.plan_merge(&view, complete, true) else { break };
             drop(view);
             self.merge_or_set_aside(&plan, &[])?;
         }
         self.checkpoint(&mut maintenance)
     }
 
-    /// The blocks, and through which window they have all that is to come in order: sealed ones, and
+    /// The blocks, and what they have all of that is to come in order: windows that are sealed, and
     /// those that the clock has passed while the head holds nothing of them. Those take samples in
     /// order all the same, and whoever sends old ones makes blocks that are merged into the rest.
-    fn view_and_complete(&self) -> (Arc<View>, i64) {
+    fn view_and_complete(&self, maintenance: &mut Maintenance) -> (Arc<View>, Complete) {
         let view = self.view.read().clone();
         let Options { grace_ms, idle_ms, .. } = self.options;
-        let over = self.clock.now_ms().0.saturating_sub(grace_ms.saturating_add(idle_ms));
+        let now = self.clock.now_ms().0;
+        let over = now.saturating_sub(grace_ms.saturating_add(idle_ms));
         let live = self.live.read();
         let head = &live.head;
+        if head.windows.is_empty() && head.late_samples == 0 {
+            maintenance.empty_since.get_or_insert(now);
+        } else {
+            maintenance.empty_since = None;
+        }
+        let is_quiet = maintenance.empty_since.is_some_and(|since| now - since >= QUIET_MS);
         let open = head.windows.keys().next().map_or(i64::MAX, |first| first - 1);
         let passed = (head.window_of(over) - 1).min(open);
-        (view, head.sealed_through.max(passed))
+        (view, Complete { through: head.sealed_through.max(passed), is_quiet })
     }
 
     /// The next range to be sealed: the oldest window that is over, or late samples of windows that

@@ -23,6 +23,15 @@ const WAITING_MAX: usize = 4;
 /// Or how long the oldest of them waits, in milliseconds.
 const WAITING_MS_MAX: i64 = 15 * 60_000;
 
+/// Which stretches have what is to come in order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Complete {
+    /// Through this window all of them.
+    pub(super) through: i64,
+    /// All that is stored, as far as one can tell: nothing came for some time.
+    pub(super) is_quiet: bool,
+}
+
 /// A merge that is due.
 pub(super) struct MergePlan {
     pub(super) inputs: Vec<Arc<OpenBlock>>,
@@ -41,12 +50,11 @@ impl Tsdb {
         (middle, middle + MIDDLE_WINDOWS - 1)
     }
 
-    /// The next merge that is worth its while; with `all`, any that leaves fewer blocks. Stretches
-    /// end when all windows through `complete_through` have what is to come in order.
+    /// The next merge that is worth its while; with `all`, any that leaves fewer blocks.
     pub(super) fn plan_merge(
         &self,
         view: &View,
-        complete_through: i64,
+        complete: Complete,
         all: bool,
     ) -> Option<MergePlan> {
         let window_ms = self.options.window_ms;
@@ -60,9 +68,9 @@ impl Tsdb {
         for long in raw.chunk_by(|a, b| stretch_of(a, LONG_WINDOWS) == stretch_of(b, LONG_WINDOWS))
         {
             let last = (stretch_of(long[0], LONG_WINDOWS) + 1) * LONG_WINDOWS - 1;
-            if last <= complete_through || all {
+            if last <= complete.through || all {
                 // Rollups are made of whole days; a running one that is merged on demand has none.
-                let level = if last <= complete_through { 2 } else { 1 };
+                let level = if last <= complete.through { 2 } else { 1 };
                 if let Some(plan) = self.plan_stretch(view, long, level, all) {
                     return Some(plan);
                 }
@@ -73,7 +81,7 @@ impl Tsdb {
             };
             for middle in long.chunk_by(is_same) {
                 let last = (stretch_of(middle[0], MIDDLE_WINDOWS) + 1) * MIDDLE_WINDOWS - 1;
-                if last <= complete_through
+                if (last <= complete.through || complete.is_quiet)
                     && let Some(plan) = self.plan_stretch(view, middle, 1, all)
                 {
                     return Some(plan);

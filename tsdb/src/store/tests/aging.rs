@@ -45,6 +45,41 @@ fn a_day_that_is_over_by_the_clock_gets_rollups_though_nothing_comes_any_more() 
 }
 
 #[test]
+fn two_hours_that_still_run_are_merged_when_nothing_came_for_some_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, clock) = open_with(dir.path(), Options::default());
+    let write_minutes = |minutes: std::ops::Range<i64>| {
+        for minute in minutes {
+            let at = minute * 60_000;
+            write(&store, vec![point(&store, &labels("a", 1), at, minute as f64)]);
+            clock.advance(Duration::from_secs(60));
+            store.maintain().unwrap();
+        }
+    };
+    let rest = |minutes: i64| {
+        for _ in 0..minutes {
+            clock.advance(Duration::from_secs(60));
+            store.maintain().unwrap();
+        }
+    };
+    // Whether NOW is early or late in its two hours, some blocks stand in a stretch that runs.
+    write_minutes(0..35);
+    let stretch = |at: i64| (NOW.0 + at).div_euclid(2 * HOUR);
+    let end = (stretch(34 * 60_000) + 1) * 2 * HOUR - NOW.0;
+    assert!(end > 95 * 60_000, "the stretch is over before the store is quiet");
+    rest(55);
+    let stats = store.stats();
+    assert_eq!(store.dense_blocks() as u64, stats.blocks, "{stats:?}");
+    let merges = stats.merges;
+    rest(10);
+    assert_eq!(store.stats().merges, merges, "once is enough");
+    write_minutes(100..110);
+    rest(55);
+    assert_eq!(store.stats().block_samples, 45);
+    assert_eq!(store.dense_blocks() as u64, store.stats().blocks, "{:?}", store.stats());
+}
+
+#[test]
 fn a_replay_of_old_days_is_merged_once_a_day() {
     let dir = tempfile::tempdir().unwrap();
     let (store, clock) = open_with(dir.path(), Options::default());
