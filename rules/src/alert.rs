@@ -299,6 +299,12 @@ pub(crate) fn statuses(alerts: &Alerts) -> Vec<AlertStatus> {
         .collect()
 }
 
+/// The names of the functions that templates of rules have besides those of every Go template, in
+/// order.
+pub fn template_functions() -> impl Iterator<Item = &'static str> {
+    template::RULE_FUNCTIONS.iter().map(|function| function.name)
+}
+
 /// Labels as a template sees them.
 pub(crate) fn template_labels(labels: &Labels) -> template::Labels {
     labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()

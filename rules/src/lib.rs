@@ -39,6 +39,7 @@ mod output;
 mod status;
 mod store;
 
+pub use alert::template_functions;
 pub use error::{Error, Result};
 pub use file::{FileError, Language, RuleFile, UnknownKeys, Warning};
 pub use group::Group;

@@ -1,44 +1,70 @@
 //! The Go template language of rules, notifications and log lines.
 //!
-//! **What it is.** A room around the `gotmpl` crate that makes it behave as Prometheus's rule
-//! templates do (prometheus `template/template.go`, 3.14): the variables `$labels`, `$value`,
-//! `$externalLabels` and `$externalURL`, the functions of rules, an absent label that is the empty
-//! string, and numbers that print as Go prints them. The templates of LogQL have functions of their
-//! own ([`LineTemplate`]).
+//! **What it is.** Go's `text/template` (1.24) over a small [`Value`]: text, trim markers and
+//! comments; pipelines; variables; `if`, `with`, `range` with `else`, `else if`, `else with`,
+//! `break` and `continue`; `define`, `template` and `block`; fields, methods with arguments and
+//! entries on anything; all functions of Go's but `call`; `printf` with Go's verbs, flags and
+//! complaints. A [`Language`] adds functions, variables and what a missing key is: there are
+//! [`RULES`], whose [`Template`] behaves as those of Prometheus 3.14 do, and that of
+//! [`LineTemplate`], LogQL's as of Loki 3.8. Times and durations have Go's methods; whoever renders
+//! can bring an [`Object`] with its own.
 //!
-//! **What it is not.** No HTML mode, and no Go objects: `toTime` and `toDuration`, whose results
-//! have methods, are unknown here and refused when a template is parsed; times of log lines are
-//! texts.
+//! **What it is not.** No HTML mode: nothing is escaped that no function escapes (`eval` says where
+//! an HTML mode belongs). No values of Go's that a template can do without: complex numbers,
+//! integers of other sizes, channels, functions and thus `call`, pointers. Texts are UTF-8: where
+//! `slice` and such cut a character, what is left of it is replaced. Regular expressions are those
+//! of the `regex` crate.
 //!
 //! ```text
-//!  text -> Template::parse   refuses bad syntax, unknown names, and what could grow without bound
-//!                 |
-//!          Template::render(Data, Functions) -> String, or an error that the caller shows as text
+//!  text -> lexer -> parser -> Program      refuses bad syntax and unknown names, with line:column
+//!                    |          |
+//!   Language (functions as data)|
+//!                               v
+//!  root Value, variables, World -> eval -> String, or an error that the caller shows as text
+//!                                   |
+//!              functions, methods, format (Go's fmt)
 //! ```
 //!
-//! Invariants: no text makes parsing or rendering hang, panic, or take more memory than a small
-//! multiple of the limits in [`limits`]; rendering has no effect but through
-//! [`Functions::query`]; equal inputs give equal text.
+//! Reading resolves names of functions and variables; rendering looks nothing up but fields and
+//! templates. It borrows what it can, so that a template which is run for every log line costs what
+//! its functions cost.
+//!
+//! Invariants: no text makes reading or rendering hang, panic, or take more memory or stack than a
+//! small multiple of the limits in [`limits`]; rendering has no effect but through
+//! [`World::query`]; equal inputs give equal text.
 
-mod functions;
+mod builtins;
+mod error;
+mod eval;
+mod format;
+mod function;
 mod gotime;
-mod guard;
+mod lexer;
 mod line;
+mod literal;
+mod methods;
 mod number;
-mod scope;
+mod parser;
+mod program;
+mod rules;
+mod syntax;
+mod text;
+mod url;
+mod value;
 
 pub mod duration;
 pub mod limits;
 pub mod values;
 
-mod error;
-mod render;
-
+pub use builtins::BUILTINS;
 pub use error::{Result, TemplateError};
-pub use functions::{Functions, Labels, QueryFunction, Sample, graph_link};
+pub use function::{Answer, Call, Function, Language, MissingKey, Run, Sample, World, check_bytes};
+pub use gotime::GoTime;
 pub use line::LineTemplate;
 pub use number::{format_float, humanize, humanize_duration};
-pub use render::{Data, Template};
+pub use program::{Library, Program};
+pub use rules::{Data, Functions, QueryFunction, RULE_FUNCTIONS, RULES, Template, graph_link};
+pub use value::{Labels, List, Map, Object, Struct, Text, TextMap, Texts, Value};
 
 #[cfg(test)]
 mod tests;

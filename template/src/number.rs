@@ -1,10 +1,12 @@
 //! Numbers as Go and Prometheus print them.
 
+use crate::gotime::GoTime;
+
 /// Splits a finite, non-zero number into a sign, decimal digits and the exponent of the first
 /// digit; `precision` digits, or as many as tell the number from its neighbours.
 fn digits(value: f64, precision: Option<usize>) -> (bool, String, i32) {
     let text = match precision {
-        Some(precision) => format!("{:.*e}", precision.max(1) - 1, value.abs()),
+        Some(precision) => format!("{:.*e}", precision.saturating_sub(1), value.abs()),
         None => format!("{:e}", value.abs()),
     };
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -14,8 +16,24 @@ fn digits(value: f64, precision: Option<usize>) -> (bool, String, i32) {
     (value.is_sign_negative(), digits, exponent.parse().unwrap_or(0))
 }
 
+/// Go's `%f` of a finite number.
+pub(crate) fn format_f(value: f64, precision: usize) -> String {
+    format!("{value:.precision$}")
+}
+
+/// Go's `%e` of a finite number: the exponent has a sign and two digits.
+pub(crate) fn format_e(value: f64, precision: usize) -> String {
+    let text = format!("{value:.precision$e}");
+    let Some((mantissa, exponent)) = text.split_once('e') else { return text };
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    format!("{mantissa}e{sign}{digits:0>2}")
+}
+
 /// Go's `%g`: `%v` and `%g` with `None`, `%.4g` with `Some(4)`.
-fn format_g(value: f64, precision: Option<usize>) -> String {
+pub(crate) fn format_g(value: f64, precision: Option<usize>) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }
@@ -25,6 +43,7 @@ fn format_g(value: f64, precision: Option<usize>) -> String {
     if value == 0.0 {
         return if value.is_sign_negative() { "-0" } else { "0" }.to_owned();
     }
+    let precision = precision.map(|precision| precision.max(1));
     let (negative, digits, exponent) = digits(value, precision);
     let sign = if negative { "-" } else { "" };
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
@@ -146,23 +165,23 @@ pub(crate) fn humanize_timestamp(seconds: f64) -> Result<String, String> {
     if !seconds.is_finite() {
         return Ok(four(seconds));
     }
+    Ok(timestamp(seconds)?.print())
+}
+
+/// The time of Unix seconds, to the millisecond, as Prometheus keeps times.
+pub(crate) fn timestamp(seconds: f64) -> Result<GoTime, String> {
+    if !seconds.is_finite() {
+        return Err("value is NaN or Inf".to_owned());
+    }
     let nanos = seconds * 1e9;
-    let refused = || {
-        format!(
-            "{} cannot be represented as a nanoseconds timestamp since it overflows int64",
-            format_float(seconds)
-        )
-    };
     // Both bounds are powers of two, so that the comparison is exact.
     if !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&nanos) {
-        return Err(refused());
+        return Err(format!(
+            "{} cannot be represented as a nanoseconds timestamp since it overflows int64",
+            format_float(seconds)
+        ));
     }
-    let millis = nanos as i64 / 1_000_000;
-    let at = jiff::Timestamp::from_millisecond(millis).map_err(|_| refused())?;
-    let text = at.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    let fraction = format!(".{:03}", millis.rem_euclid(1000));
-    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
-    Ok(format!("{text}{fraction} +0000 UTC"))
+    Ok(GoTime::of_ns(nanos as i64 / 1_000_000 * 1_000_000))
 }
 
 #[cfg(test)]

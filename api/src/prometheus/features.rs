@@ -98,38 +98,6 @@ const THERE: &[(&str, &[&str])] = &[
     ("rules", &["keep_firing_for", "query_offset"]),
     ("scrape", &["extra_scrape_metrics"]),
     ("service_discovery_providers", &["file", "static"]),
-    (
-        "templating_functions",
-        &[
-            "args",
-            "externalURL",
-            "first",
-            "graphLink",
-            "humanize",
-            "humanize1024",
-            "humanizeDuration",
-            "humanizePercentage",
-            "humanizeTimestamp",
-            "label",
-            "match",
-            "now",
-            "parseDuration",
-            "pathPrefix",
-            "query",
-            "reReplaceAll",
-            "safeHtml",
-            "sortByLabel",
-            "stripDomain",
-            "stripPort",
-            "strvalue",
-            "tableLink",
-            "title",
-            "toLower",
-            "toUpper",
-            "urlQueryEscape",
-            "value",
-        ],
-    ),
     ("tsdb", &["exemplar_storage", "native_histograms", "st_storage"]),
 ];
 
@@ -140,7 +108,6 @@ const MISSING: &[(&str, &[&str])] = &[
     ("promql", &["type_and_unit_labels"]),
     ("rules", &["concurrent_rule_eval"]),
     ("scrape", &["start_timestamp_zero_ingestion", "type_and_unit_labels"]),
-    ("templating_functions", &["toDuration", "toTime"]),
     (
         "tsdb",
         &[
@@ -165,5 +132,7 @@ pub(super) async fn features() -> Answer {
     }
     let functions = query::promql::function_names().map(|name| (name, true));
     all.entry("promql_functions").or_default().extend(functions);
+    let functions = rules::template_functions().map(|name| (name, true));
+    all.entry("templating_functions").or_default().extend(functions);
     success_value(&all)
 }

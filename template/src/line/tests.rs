@@ -15,7 +15,7 @@ fn render(text: &str) -> Result<String> {
         ("at", "2023-01-15T16:08:09+01:00"),
         ("unix", "1673798889"),
     ];
-    LineTemplate::parse(text)?.render(labels, "GET /cart 12ms", AT_NS, 60_000_000_000)
+    LineTemplate::parse(text)?.render(&labels.to_vec(), "GET /cart 12ms", AT_NS, 60_000_000_000)
 }
 
 #[track_caller]
@@ -108,6 +108,8 @@ fn functions_on_numbers() {
         "{{ bytes .size }} {{ duration .took }} {{ duration_seconds \"20ms\" }}",
         "5000 4530.918273645 0.02",
     );
+    check("{{ addf 0.1 0.2 }} {{ int \"1_000\" }} {{ max -1 .status }}", "0.3 1000 500");
+    check_fails("{{ trunc .status .app }}", "wrong type for value; expected int; got string");
     check_fails("{{ div 1 0 }}", "integer divide by zero");
     check_fails("{{ duration .app }}", "invalid duration");
     check("{{ if gt (float64 .status) 499.0 }}slow{{ end }}", "slow");
@@ -133,6 +135,9 @@ fn functions_on_times() {
     );
     check("{{ toDate \"2006\" \"x\" | unixEpoch }}", "-62135596800");
     check("{{ date \"2006\" (int 0) }}", "1970");
+    check("{{ now.Unix }} {{ __timestamp__.Year }}", "60 2009");
+    check("{{ (__timestamp__.Sub now).Round 60000000000 }}", "342935h31m0s");
+    check_fails("{{ unixEpoch .at }}", "wrong type for value; expected time.Time; got string");
     check_fails("{{ unixToTime \"123\" }}", "unable to parse time '123'");
 }
 
@@ -160,7 +165,7 @@ fn a_template_serves_many_lines() {
     let template = LineTemplate::parse("{{.n}}:{{ __line__ }}").unwrap();
     for i in 0..3 {
         let (n, line) = (i.to_string(), format!("line {i}"));
-        let made = template.render([("n", n.as_str())], &line, i, 0).unwrap();
+        let made = template.render(&vec![("n", n.as_str())], &line, i, 0).unwrap();
         assert_eq!(made, format!("{i}:line {i}"));
     }
 }

@@ -1,277 +1,214 @@
-//! Functions on texts.
+//! Functions of LogQL's templates on texts. What only cuts a text does not copy it.
+//!
+//! Where sprig counts bytes and would cut a character in two (`trunc`, `substr`), characters are
+//! counted here.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use gotmpl::Value;
-
-use super::functions::to_int;
-use crate::functions::{Answer, Registry, query_escape, regex, replace_all, string, text, title};
-use crate::limits::{DEPTH_MAX, OUTPUT_BYTES_MAX, VALUES_MAX};
+use crate::builtins::part;
+use crate::function::{Answer, Call, Function, check_bytes};
+use crate::text::{replace_all, title};
+use crate::url::{base64_decode, base64_encode, query_escape, query_unescape};
+use crate::value::{Text, Value};
 use crate::values;
 
-/// Compiled expressions that one template keeps.
-const REGEXES_MAX: usize = 64;
-
-pub(super) fn add(registry: &mut Registry) {
-    add_cases(registry);
-    add_trims(registry);
-    add_regexes(registry);
-    add_codes(registry);
-    registry.add("trunc", |[count, v]| {
-        let (count, written) = (to_int(count), string(v)?);
-        let length = written.chars().count() as i64;
-        Ok(if count < 0 && length + count > 0 {
-            text(written.chars().skip((length + count) as usize).collect::<String>())
-        } else if count >= 0 && length > count {
-            text(written.chars().take(count as usize).collect::<String>())
-        } else {
-            Value::String(written)
+pub(super) static TEXT_FUNCTIONS: &[Function] = &[
+    Function::exact("lower", 1, lower),
+    Function::exact("ToLower", 1, lower),
+    Function::exact("upper", 1, upper),
+    Function::exact("ToUpper", 1, upper),
+    Function::exact("title", 1, |call| Ok(Value::text(title(call.text(0)?)))),
+    Function::exact("trunc", 2, |call| {
+        let (count, text) = (call.int(0)?, call.text(1)?);
+        let length = text.chars().count() as i64;
+        Ok(match count {
+            ..0 if length + count > 0 => chars(text, length + count, length),
+            0.. => chars(text, 0, count),
+            _ => Value::Text(text.clone()),
         })
-    });
-    registry.add("substr", |[start, end, v]| {
-        let (start, end, written) = (to_int(start), to_int(end), string(v)?);
-        let length = written.chars().count() as i64;
-        let until = if end < 0 || end > length { length } else { end };
-        let from = if start < 0 { 0 } else { start.min(length) };
-        let part = written.chars().skip(from as usize).take((until - from).max(0) as usize);
-        Ok(text(part.collect::<String>()))
-    });
-    registry.add("contains", |[part, v]| Ok(Value::Bool(string(v)?.contains(&*string(part)?))));
-    registry.add("hasPrefix", |[p, v]| Ok(Value::Bool(string(v)?.starts_with(&*string(p)?))));
-    registry.add("hasSuffix", |[p, v]| Ok(Value::Bool(string(v)?.ends_with(&*string(p)?))));
-    registry.add("indent", |[blanks, v]| indent("", blanks, v));
-    registry.add("nindent", |[blanks, v]| indent("\n", blanks, v));
-    registry
-        .add("replace", |[old, new, v]| replaced(&string(v)?, &string(old)?, &string(new)?, -1));
-    registry.add("Replace", |[v, old, new, count]| {
-        replaced(&string(v)?, &string(old)?, &string(new)?, to_int(count))
-    });
-    registry.add("repeat", |[count, v]| {
-        let (count, written) = (to_int(count), string(v)?);
+    }),
+    Function::exact("substr", 3, |call| {
+        let (start, end, text) = (call.int(0)?, call.int(1)?, call.text(2)?);
+        Ok(chars(text, start, if end < 0 { i64::MAX } else { end }))
+    }),
+    Function::exact("contains", 2, |call| {
+        Ok(Value::Bool(call.text(1)?.contains(&**call.text(0)?)))
+    }),
+    Function::exact("hasPrefix", 2, |call| {
+        Ok(Value::Bool(call.text(1)?.starts_with(&**call.text(0)?)))
+    }),
+    Function::exact("hasSuffix", 2, |call| {
+        Ok(Value::Bool(call.text(1)?.ends_with(&**call.text(0)?)))
+    }),
+    Function::exact("indent", 2, |call| indented(call, "")),
+    Function::exact("nindent", 2, |call| indented(call, "\n")),
+    Function::exact("replace", 3, |call| {
+        replaced([call.text(2)?, call.text(0)?, call.text(1)?], -1)
+    }),
+    Function::exact("Replace", 4, |call| {
+        replaced([call.text(0)?, call.text(1)?, call.text(2)?], call.int(3)?)
+    }),
+    Function::exact("repeat", 2, |call| {
+        let (count, text) = (call.int(0)?, call.text(1)?);
         let count = usize::try_from(count).map_err(|_| "negative repeat count".to_owned())?;
-        bounded(written.len().saturating_mul(count))?;
-        Ok(text(written.repeat(count)))
-    });
-    registry.add("alignLeft", |[count, v]| align(count, v, false));
-    registry.add("alignRight", |[count, v]| align(count, v, true));
-    registry.add("default", |[fallback, v]| {
-        Ok(if v.is_truthy() { v.clone() } else { fallback.clone() })
-    });
-    registry.add("bytes", |[v]| values::bytes(&string(v)?).map(Value::Float));
-    for name in ["duration", "duration_seconds"] {
-        registry.add(name, |[v]| Ok(Value::Float(values::duration_ns(&string(v)?)? as f64 / 1e9)));
-    }
-}
-
-fn bounded(bytes: usize) -> Result<(), String> {
-    if bytes > OUTPUT_BYTES_MAX {
-        return Err(format!("a text has more than {OUTPUT_BYTES_MAX} bytes"));
-    }
-    Ok(())
-}
-
-fn add_cases(registry: &mut Registry) {
-    for name in ["lower", "ToLower"] {
-        registry.add(name, |[v]| Ok(text(string(v)?.to_lowercase())));
-    }
-    for name in ["upper", "ToUpper"] {
-        registry.add(name, |[v]| Ok(text(string(v)?.to_uppercase())));
-    }
-    registry.add("title", |[v]| Ok(text(title(&string(v)?))));
-}
-
-fn add_trims(registry: &mut Registry) {
-    for name in ["trim", "TrimSpace"] {
-        registry.add(name, |[v]| Ok(text(string(v)?.trim())));
-    }
-    registry.add("trimAll", |[set, v]| {
-        let set = string(set)?;
-        Ok(text(string(v)?.trim_matches(|c| set.contains(c))))
-    });
-    registry.add("Trim", |[v, set]| {
-        let set = string(set)?;
-        Ok(text(string(v)?.trim_matches(|c| set.contains(c))))
-    });
-    registry.add("TrimLeft", |[v, set]| {
-        let set = string(set)?;
-        Ok(text(string(v)?.trim_start_matches(|c| set.contains(c))))
-    });
-    registry.add("TrimRight", |[v, set]| {
-        let set = string(set)?;
-        Ok(text(string(v)?.trim_end_matches(|c| set.contains(c))))
-    });
-    let prefix = |whole: &str, part: &str| text(whole.strip_prefix(part).unwrap_or(whole));
-    let suffix = |whole: &str, part: &str| text(whole.strip_suffix(part).unwrap_or(whole));
-    registry.add("trimPrefix", move |[part, v]| Ok(prefix(&string(v)?, &string(part)?)));
-    registry.add("TrimPrefix", move |[v, part]| Ok(prefix(&string(v)?, &string(part)?)));
-    registry.add("trimSuffix", move |[part, v]| Ok(suffix(&string(v)?, &string(part)?)));
-    registry.add("TrimSuffix", move |[v, part]| Ok(suffix(&string(v)?, &string(part)?)));
-}
-
-fn add_regexes(registry: &mut Registry) {
-    let cache: Arc<Mutex<BTreeMap<String, regex::Regex>>> = Arc::default();
-    let compiled = move |pattern: &str| -> Result<regex::Regex, String> {
-        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = cache.get(pattern) {
-            return Ok(found.clone());
-        }
-        let made = regex(pattern)?;
-        if cache.len() < REGEXES_MAX {
-            cache.insert(pattern.to_owned(), made.clone());
-        }
-        Ok(made)
-    };
-    let replacing = compiled.clone();
-    registry.add("regexReplaceAll", move |[pattern, v, replacement]| {
-        let regex = replacing(&string(pattern)?)?;
-        replace_all(&regex, &string(replacement)?, &string(v)?).map(text)
-    });
-    let literal = compiled.clone();
-    registry.add("regexReplaceAllLiteral", move |[pattern, v, replacement]| {
-        let regex = literal(&string(pattern)?)?;
-        let replacement = string(replacement)?.replace('$', "$$");
-        replace_all(&regex, &replacement, &string(v)?).map(text)
-    });
-    registry.add("count", move |[pattern, v]| {
-        let count = compiled(&string(pattern)?)?.find_iter(&string(v)?).count();
+        check_bytes(text.len().saturating_mul(count))?;
+        Ok(Value::text(text.repeat(count)))
+    }),
+    Function::exact("trim", 1, |call| cut(call, 0, str::trim)),
+    Function::exact("TrimSpace", 1, |call| cut(call, 0, str::trim)),
+    Function::exact("trimAll", 2, |call| cut_set(call, 1, 0, [true, true])),
+    Function::exact("Trim", 2, |call| cut_set(call, 0, 1, [true, true])),
+    Function::exact("TrimLeft", 2, |call| cut_set(call, 0, 1, [true, false])),
+    Function::exact("TrimRight", 2, |call| cut_set(call, 0, 1, [false, true])),
+    Function::exact("trimPrefix", 2, |call| without_prefix(call, 1, 0)),
+    Function::exact("TrimPrefix", 2, |call| without_prefix(call, 0, 1)),
+    Function::exact("trimSuffix", 2, |call| without_suffix(call, 1, 0)),
+    Function::exact("TrimSuffix", 2, |call| without_suffix(call, 0, 1)),
+    Function::exact("regexReplaceAll", 3, |call| {
+        replace_all(&*call.regex(0)?, call.text(2)?, call.text(1)?).map(Value::text)
+    }),
+    Function::exact("regexReplaceAllLiteral", 3, |call| {
+        let replacement = call.text(2)?.replace('$', "$$");
+        replace_all(&*call.regex(0)?, &replacement, call.text(1)?).map(Value::text)
+    }),
+    Function::exact("count", 2, |call| {
+        let count = call.regex(0)?.find_iter(call.text(1)?).count();
         Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX)))
-    });
-}
-
-fn add_codes(registry: &mut Registry) {
-    registry.add("urlencode", |[v]| Ok(text(query_escape(&string(v)?))));
-    registry.add("urldecode", |[v]| url_decode(&string(v)?).map(text));
-    registry.add("b64enc", |[v]| Ok(text(base64_encode(string(v)?.as_bytes()))));
-    registry.add("b64dec", |[v]| {
-        let written = string(v)?;
+    }),
+    Function::exact("alignLeft", 2, |call| aligned(call, false)),
+    Function::exact("alignRight", 2, |call| aligned(call, true)),
+    Function::variadic("default", 1, |call| {
+        let given = call.value(1);
+        Ok(if given.is_true() { given } else { call.value(0) }.clone())
+    }),
+    Function::exact("urlencode", 1, |call| Ok(Value::text(query_escape(call.text(0)?)))),
+    Function::exact("urldecode", 1, |call| query_unescape(call.text(0)?).map(Value::text)),
+    Function::exact("b64enc", 1, |call| Ok(Value::text(base64_encode(call.text(0)?.as_bytes())))),
+    Function::exact("b64dec", 1, |call| {
         // What can not be decoded is told in place of the result.
-        Ok(text(
-            base64_decode(&written)
-                .unwrap_or_else(|at| format!("illegal base64 data at input byte {at}")),
-        ))
-    });
-    registry.add("fromJson", |[v]| {
-        let value: serde_json::Value =
-            serde_json::from_str(&string(v)?).unwrap_or(serde_json::Value::Null);
-        json_value(&value, 0, &mut 0)
-    });
+        let told = |at| format!("illegal base64 data at input byte {at}");
+        Ok(Value::text(base64_decode(call.text(0)?).unwrap_or_else(told)))
+    }),
+    Function::exact("fromJson", 1, |call| {
+        // What is no JSON is nil.
+        let json = serde_json::from_str(call.text(0)?).unwrap_or(serde_json::Value::Null);
+        of_json(json)
+    }),
+    Function::exact("bytes", 1, |call| values::bytes(call.text(0)?).map(Value::Float)),
+    Function::exact("duration", 1, seconds),
+    Function::exact("duration_seconds", 1, seconds),
+];
+
+fn lower<'v>(call: &Call<'_, 'v>) -> Answer<'v> {
+    Ok(Value::text(call.text(0)?.to_lowercase()))
 }
 
-fn json_value(json: &serde_json::Value, depth: usize, count: &mut usize) -> Answer {
-    *count += 1;
-    if depth > DEPTH_MAX || *count > VALUES_MAX {
-        return Err("the JSON value is too large".to_owned());
+fn upper<'v>(call: &Call<'_, 'v>) -> Answer<'v> {
+    Ok(Value::text(call.text(0)?.to_uppercase()))
+}
+
+fn seconds<'v>(call: &Call<'_, 'v>) -> Answer<'v> {
+    Ok(Value::Float(values::duration_ns(call.text(0)?)? as f64 / 1e9))
+}
+
+/// A part of a text that was found in it.
+fn part_of<'v>(text: &Text<'v>, from: usize, to: usize) -> Value<'v> {
+    if (from, to) == (0, text.len()) {
+        return Value::Text(text.clone());
     }
+    Value::Text(part(text.clone(), from, to))
+}
+
+/// Characters of a text; places outside of it are its ends.
+fn chars<'v>(text: &Text<'v>, from: i64, to: i64) -> Value<'v> {
+    let byte = |place: i64| {
+        let place = usize::try_from(place.max(0)).unwrap_or(usize::MAX);
+        text.char_indices().nth(place).map_or(text.len(), |(at, _)| at)
+    };
+    let (from, to) = (byte(from), byte(to));
+    part_of(text, from, to.max(from))
+}
+
+fn cut<'v>(call: &Call<'_, 'v>, place: usize, cut: fn(&str) -> &str) -> Answer<'v> {
+    let text = call.text(place)?;
+    let kept = cut(text);
+    let from = kept.as_ptr().addr() - text.as_ptr().addr();
+    Ok(part_of(text, from, from + kept.len()))
+}
+
+/// Cuts characters of a set off the start, the end or both.
+fn cut_set<'v>(
+    call: &Call<'_, 'v>,
+    place: usize,
+    set: usize,
+    [start, end]: [bool; 2],
+) -> Answer<'v> {
+    let (text, set) = (call.text(place)?, call.text(set)?);
+    let is_cut = |c: char| set.contains(c);
+    let from = if start { text.len() - text.trim_start_matches(is_cut).len() } else { 0 };
+    let to = if end { text.trim_end_matches(is_cut).len() } else { text.len() };
+    Ok(part_of(text, from, to.max(from)))
+}
+
+fn without_prefix<'v>(call: &Call<'_, 'v>, place: usize, prefix: usize) -> Answer<'v> {
+    let (text, prefix) = (call.text(place)?, call.text(prefix)?);
+    let from = if text.starts_with(&**prefix) { prefix.len() } else { 0 };
+    Ok(part_of(text, from, text.len()))
+}
+
+fn without_suffix<'v>(call: &Call<'_, 'v>, place: usize, suffix: usize) -> Answer<'v> {
+    let (text, suffix) = (call.text(place)?, call.text(suffix)?);
+    let cut = if text.ends_with(&**suffix) { suffix.len() } else { 0 };
+    Ok(part_of(text, 0, text.len() - cut))
+}
+
+fn of_json(json: serde_json::Value) -> Answer<'static> {
     Ok(match json {
         serde_json::Value::Null => Value::Nil,
-        serde_json::Value::Bool(truth) => Value::Bool(*truth),
+        serde_json::Value::Bool(truth) => Value::Bool(truth),
         serde_json::Value::Number(number) => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
-        serde_json::Value::String(written) => text(written.as_str()),
+        serde_json::Value::String(written) => Value::text(written),
         serde_json::Value::Array(items) => {
-            let items = items.iter().map(|item| json_value(item, depth + 1, count));
-            Value::List(items.collect::<Result<_, _>>()?)
+            Value::list(items.into_iter().map(of_json).collect::<Result<_, _>>()?)?
         }
         serde_json::Value::Object(entries) => {
-            let entries = entries.iter().map(|(name, value)| {
-                Ok((Arc::from(name.as_str()), json_value(value, depth + 1, count)?))
-            });
-            Value::Map(Arc::new(entries.collect::<Result<_, String>>()?))
+            let entries = entries.into_iter().map(|(name, json)| Ok((name.into(), of_json(json)?)));
+            Value::map(entries.collect::<Result<BTreeMap<_, _>, String>>()?)?
         }
     })
 }
 
-fn indent(before: &str, blanks: &Value, v: &Value) -> Answer {
-    let (blanks, written) = (to_int(blanks), string(v)?);
+fn indented<'v>(call: &Call<'_, 'v>, before: &str) -> Answer<'v> {
+    let (blanks, text) = (call.int(0)?, call.text(1)?);
     let blanks = usize::try_from(blanks).map_err(|_| "negative repeat count".to_owned())?;
-    let lines = written.matches('\n').count() + 1;
-    bounded(blanks.saturating_mul(lines).saturating_add(written.len()))?;
+    let lines = text.matches('\n').count() + 1;
+    check_bytes(blanks.saturating_mul(lines).saturating_add(text.len()))?;
     let pad = " ".repeat(blanks);
-    Ok(text(format!("{before}{pad}{}", written.replace('\n', &format!("\n{pad}")))))
+    Ok(Value::text(format!("{before}{pad}{}", text.replace('\n', &format!("\n{pad}")))))
 }
 
-fn replaced(written: &str, old: &str, new: &str, count: i64) -> Answer {
+fn replaced<'v>([text, old, new]: [&Text<'v>; 3], count: i64) -> Answer<'v> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let places = written.matches(old).count().min(count);
-    bounded(written.len().saturating_add(places.saturating_mul(new.len())))?;
-    Ok(text(written.replacen(old, new, count)))
+    let places = text.matches(&**old).take(count).count();
+    if places == 0 {
+        return Ok(Value::Text(text.clone()));
+    }
+    check_bytes(text.len().saturating_add(places.saturating_mul(new.len())))?;
+    Ok(Value::text(text.replacen(&**old, new, count)))
 }
 
-fn align(count: &Value, v: &Value, right: bool) -> Answer {
-    let (count, written) = (to_int(count), string(v)?);
-    let length = written.chars().count() as i64;
+fn aligned<'v>(call: &Call<'_, 'v>, right: bool) -> Answer<'v> {
+    let (count, text) = (call.int(0)?, call.text(1)?);
+    let length = text.chars().count() as i64;
     if count < 0 || count == length {
-        return Ok(Value::String(written));
+        return Ok(Value::Text(text.clone()));
     }
-    if count > length {
-        bounded(usize::try_from(count).unwrap_or(usize::MAX))?;
-        let pad = " ".repeat((count - length) as usize);
-        return Ok(text(if right { format!("{pad}{written}") } else { format!("{written}{pad}") }));
+    if count < length {
+        let from = if right { length - count } else { 0 };
+        return Ok(chars(text, from, from + count));
     }
-    let skipped = if right { length - count } else { 0 };
-    Ok(text(written.chars().skip(skipped as usize).take(count as usize).collect::<String>()))
-}
-
-fn url_decode(written: &str) -> Result<String, String> {
-    let bytes = written.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let digits = written.get(at + 1..at + 3);
-                let is_hex = |digits: &&str| digits.bytes().all(|b| b.is_ascii_hexdigit());
-                let code = digits
-                    .filter(is_hex)
-                    .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-                    .ok_or_else(|| {
-                        let end = (at + 3).min(written.len());
-                        let shown = written.get(at..end).unwrap_or("%");
-                        format!("invalid URL escape {shown:?}")
-                    })?;
-                out.push(code);
-                at += 2;
-            }
-            byte => out.push(*byte),
-        }
-        at += 1;
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn base64_encode(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for i in 0..4 {
-            let letter = BASE64.get((group >> (18 - 6 * i)) as usize & 63).copied();
-            out.push(if i <= chunk.len() { char::from(letter.unwrap_or(b'=')) } else { '=' });
-        }
-    }
-    out
-}
-
-/// The decoded text, or the place of the first bad byte. Padding may be missing.
-fn base64_decode(written: &str) -> Result<String, usize> {
-    let body = written.trim_end_matches('=');
-    let mut out = Vec::with_capacity(body.len() * 3 / 4);
-    let (mut group, mut bits) = (0u32, 0);
-    for (i, byte) in body.bytes().enumerate() {
-        let value = BASE64.iter().position(|letter| *letter == byte).ok_or(i)?;
-        group = group << 6 | value as u32;
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            out.push((group >> bits) as u8);
-            group &= (1 << bits) - 1;
-        }
-    }
-    if body.len() % 4 == 1 {
-        return Err(body.len() - 1);
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
+    let missing = usize::try_from(count - length).unwrap_or(usize::MAX);
+    check_bytes(text.len().saturating_add(missing))?;
+    let pad = " ".repeat(missing);
+    Ok(Value::text(if right { format!("{pad}{}", &**text) } else { format!("{}{pad}", &**text) }))
 }

@@ -1,52 +1,47 @@
-//! Functions on times. Times travel through a template as the texts that Go prints of them.
+//! Functions of LogQL's templates on times. Times without a zone, and those that are shown, are in
+//! UTC.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use gotmpl::Value;
-
-use super::Current;
-use crate::functions::{Registry, string, text};
+use crate::function::{Answer, Call, Function, wrong_type};
 use crate::gotime::GoTime;
+use crate::value::Value;
 
-pub(super) fn add(registry: &mut Registry, current: &Arc<Current>) {
-    let seen = current.clone();
-    registry.add("__timestamp__", move |[]| {
-        Ok(text(GoTime::of_ns(seen.at_ns.load(Ordering::Relaxed)).print()))
-    });
-    let seen = current.clone();
-    registry
-        .add("now", move |[]| Ok(text(GoTime::of_ns(seen.now_ns.load(Ordering::Relaxed)).print())));
-    let seen = current.clone();
-    registry.add("date", move |[layout, v]| {
-        // What is no time is now.
-        let now = || GoTime::of_ns(seen.now_ns.load(Ordering::Relaxed));
-        Ok(text(time(v).unwrap_or_else(now).to_utc().format(&string(layout)?)))
-    });
-    registry.add("toDate", |[layout, v]| {
-        let time = GoTime::parse(&string(layout)?, "UTC", &string(v)?);
-        Ok(text(time.unwrap_or_else(GoTime::zero).print()))
-    });
-    registry.add("toDateInZone", |[layout, zone, v]| {
-        let time = GoTime::parse(&string(layout)?, &string(zone)?, &string(v)?);
-        Ok(text(time.unwrap_or_else(GoTime::zero).print()))
-    });
-    registry.add("unixToTime", |[v]| unix_to_time(&string(v)?).map(|time| text(time.print())));
-    const UNITS: [(&str, i128); 3] =
-        [("unixEpoch", 1_000_000_000), ("unixEpochMillis", 1_000_000), ("unixEpochNanos", 1)];
-    for (name, unit) in UNITS {
-        registry.add(name, move |[v]| {
-            let time = time(v).ok_or("the argument is no time")?;
-            Ok(text(time.unix_ns().div_euclid(unit).to_string()))
-        });
-    }
+pub(super) static TIME_FUNCTIONS: &[Function] = &[
+    Function::exact("__timestamp__", 0, |call| time(GoTime::of_ns(call.world.line_at_ns()))),
+    Function::exact("now", 0, |call| time(GoTime::of_ns(call.world.now_ns()))),
+    Function::exact("date", 2, |call| {
+        let time = match call.value(1) {
+            Value::Time(time) => time.to_utc(),
+            Value::Int(seconds) => GoTime::of_seconds(*seconds).unwrap_or_else(GoTime::zero),
+            // What is no time is now.
+            _ => GoTime::of_ns(call.world.now_ns()),
+        };
+        Ok(Value::text(time.format(call.text(0)?)))
+    }),
+    Function::exact("toDate", 2, |call| {
+        // What can not be read is the zero time.
+        let read = GoTime::parse(call.text(0)?, "UTC", call.text(1)?);
+        time(read.unwrap_or_else(GoTime::zero))
+    }),
+    Function::exact("toDateInZone", 3, |call| {
+        let read = GoTime::parse(call.text(0)?, call.text(1)?, call.text(2)?);
+        time(read.unwrap_or_else(GoTime::zero))
+    }),
+    Function::exact("unixToTime", 1, |call| time(unix_to_time(call.text(0)?)?)),
+    Function::exact("unixEpoch", 1, |call| unix(call, 1_000_000_000)),
+    Function::exact("unixEpochMillis", 1, |call| unix(call, 1_000_000)),
+    Function::exact("unixEpochNanos", 1, |call| unix(call, 1)),
+];
+
+fn time<'v>(time: GoTime) -> Answer<'v> {
+    Ok(Value::Time(Arc::new(time)))
 }
 
-fn time(value: &Value) -> Option<GoTime> {
-    match value {
-        Value::String(printed) => GoTime::parse_printed(printed),
-        Value::Int(seconds) => GoTime::of_seconds(*seconds),
-        _ => None,
+fn unix<'v>(call: &Call<'_, 'v>, unit_ns: i128) -> Answer<'v> {
+    match call.value(0) {
+        Value::Time(time) => Ok(Value::text(time.unix_ns().div_euclid(unit_ns).to_string())),
+        other => Err(wrong_type("time.Time", other)),
     }
 }
 
