@@ -18,9 +18,14 @@ use super::select::Filter;
 use crate::cursor::{RowCursor, RowKey, ScanPlan};
 use crate::error::{Error, Result};
 
-/// So many open blocks keep the columns of their lines in memory; where more overlap in time, those
-/// that were used first read them again.
+/// So many open blocks keep the columns of their lines in memory. Where more overlap in time, the one
+/// that was read first lets go of them, and puts together the rows that come next from it before: more
+/// of them each time, so that a scan of everything reads no block often and one of few rows none twice.
 const LOADED_MAX: usize = if cfg!(test) { 3 } else { 96 };
+/// Rows that a block puts together the first time.
+const READY_ROWS: usize = 8;
+/// Bytes of them at most, but for the last one.
+const READY_BYTES_MAX: usize = 64 << 10;
 
 /// A query is charged once it has read so many bytes of lines.
 const CHARGE_BYTES: u64 = 64 << 10;
@@ -41,9 +46,40 @@ pub(crate) struct Rows<'a> {
     loaded: VecDeque<usize>,
     /// Bytes of lines that the query was not yet charged for.
     uncharged: u64,
+    texts: Texts,
+}
+
+/// The texts of a row that was put together.
+#[derive(Default)]
+struct Texts {
     line: Vec<u8>,
+    /// The values of its fields, one behind the other, and where each ends.
     values: Vec<u8>,
     ends: Vec<usize>,
+    /// Which fields they are.
+    shape: Vec<u32>,
+}
+
+impl Texts {
+    /// Puts a row of a block together, in the place of the one before.
+    fn read(&mut self, block: &Block, row: usize, columns: LogColumns) -> Result<()> {
+        self.line.clear();
+        self.values.clear();
+        self.ends.clear();
+        self.shape.clear();
+        if columns.line {
+            block.append_line(row, &mut self.line)?;
+        }
+        if columns.metadata {
+            let shape = block.append_values(row, &mut self.values, &mut self.ends)?;
+            self.shape.extend_from_slice(shape);
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.line.len() + self.values.len() + self.shape.len() * 12
+    }
 }
 
 /// Where a row stands in the order of the scan; the greatest comes first.
@@ -100,6 +136,30 @@ struct Open {
     is_loaded: bool,
     /// Rows that are wanted, the next one last.
     rows: Vec<(RowKey, u32)>,
+    /// The next ones of them that were put together.
+    ready: VecDeque<Texts>,
+    /// How many were, the last time.
+    ready_rows: usize,
+}
+
+impl Open {
+    /// Lets go of the columns, which the next rows do not need.
+    fn unload(&mut self, part: &Arc<Part>, columns: LogColumns) -> Result<()> {
+        self.ready_rows = (self.ready_rows * 2).max(READY_ROWS);
+        let mut bytes = 0;
+        for (_, row) in self.rows.iter().rev().take(self.ready_rows) {
+            let mut texts = Texts::default();
+            texts.read(&self.block, *row as usize, columns)?;
+            bytes += texts.bytes();
+            self.ready.push_back(texts);
+            if bytes >= READY_BYTES_MAX {
+                break;
+            }
+        }
+        self.block = Block::open(part, self.block.at())?;
+        self.is_loaded = false;
+        Ok(())
+    }
 }
 
 impl<'a> Rows<'a> {
@@ -148,9 +208,7 @@ impl<'a> Rows<'a> {
             open: Vec::new(),
             loaded: VecDeque::new(),
             uncharged: 0,
-            line: Vec::new(),
-            values: Vec::new(),
-            ends: Vec::new(),
+            texts: Texts::default(),
         })
     }
 
@@ -181,8 +239,7 @@ impl<'a> Rows<'a> {
             && let Some(oldest) = self.loaded.pop_front()
             && let Some(Some(open)) = self.open.get_mut(oldest)
         {
-            open.block = Block::open(self.filter.part(), open.block.at())?;
-            open.is_loaded = false;
+            open.unload(self.filter.part(), self.columns)?;
         }
         Ok(())
     }
@@ -212,7 +269,8 @@ impl<'a> Rows<'a> {
         if let Some((key, _)) = rows.last() {
             let slot = self.open.iter().position(Option::is_none).unwrap_or(self.open.len());
             self.heap.push((Place::new(self.order, *key), Reverse(slot)));
-            let open = Some(Open { block, is_loaded: false, rows });
+            let (ready, ready_rows) = (VecDeque::new(), 0);
+            let open = Some(Open { block, is_loaded: false, rows, ready, ready_rows });
             match self.open.get_mut(slot) {
                 Some(free) => *free = open,
                 None => self.open.push(open),
@@ -235,35 +293,35 @@ impl RowCursor for Rows<'_> {
         let Some((_, Reverse(slot))) = self.heap.peek().copied() else {
             return Ok(ControlFlow::Continue(()));
         };
-        self.note_loaded(slot)?;
+        let is_ready = matches!(self.open.get(slot), Some(Some(open)) if !open.ready.is_empty());
+        if !is_ready {
+            self.note_loaded(slot)?;
+        }
         let Some(Some(open)) = self.open.get(slot) else { return Ok(ControlFlow::Continue(())) };
         let Some((key, row)) = open.rows.last().copied() else {
             return Ok(ControlFlow::Continue(()));
         };
         let block = &open.block;
         let row = row as usize;
-        self.line.clear();
-        self.values.clear();
-        self.ends.clear();
-        if self.columns.line {
-            block.append_line(row, &mut self.line)?;
-            self.uncharged += self.line.len() as u64;
-            if self.uncharged >= CHARGE_BYTES {
-                self.context.charge(0, std::mem::take(&mut self.uncharged))?;
+        let texts = match open.ready.front() {
+            Some(ready) => ready,
+            None => {
+                self.texts.read(block, row, self.columns)?;
+                &self.texts
             }
-        }
-        let shape = match self.columns.metadata {
-            true => block.append_values(row, &mut self.values, &mut self.ends)?,
-            false => &[],
         };
-        let mut fields: Vec<Field<'_>> = Vec::with_capacity(shape.len());
+        self.uncharged += texts.line.len() as u64;
+        if self.uncharged >= CHARGE_BYTES {
+            self.context.charge(0, std::mem::take(&mut self.uncharged))?;
+        }
+        let mut fields: Vec<Field<'_>> = Vec::with_capacity(texts.shape.len());
         let mut start = 0;
-        for (field, end) in shape.iter().zip(&self.ends) {
-            fields.push(block.field_of(*field, text(block, &self.values[start..*end])?));
+        for (field, end) in texts.shape.iter().zip(&texts.ends) {
+            fields.push(block.field_of(*field, text(block, &texts.values[start..*end])?));
             start = *end;
         }
         let stream = block.stream_of(row);
-        let (line, metadata) = (text(block, &self.line)?, &fields[..]);
+        let (line, metadata) = (text(block, &texts.line)?, &fields[..]);
         Ok(visit(&LogRow { stream, at: key.at, arrival: key.arrival, line, metadata }))
     }
 
@@ -272,6 +330,7 @@ impl RowCursor for Rows<'_> {
         let Some(place) = self.open.get_mut(slot) else { return };
         let Some(open) = place else { return };
         open.rows.pop();
+        open.ready.pop_front();
         match open.rows.last() {
             Some((key, _)) => self.heap.push((Place::new(self.order, *key), Reverse(slot))),
             None => {

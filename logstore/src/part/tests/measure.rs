@@ -444,6 +444,21 @@ fn measure() {
     time("count of a word, not aligned", &|| counted(&part, has("exhausted"), &[], 1));
     time("count of lines with a word", &|| counted(&part, has("exhausted"), &[], 0));
     time("scan of all", &|| rows_of(&part, Vec::new(), Vec::new()));
+    time("every line in order", &|| {
+        let plan = Arc::new(ScanPlan { request: everything(), hidden: Vec::new() });
+        let context = QueryContext::unlimited();
+        let mut cursor = part.cursor(&plan, &context).unwrap();
+        let mut rows = 0;
+        while cursor.peek().unwrap().is_some() {
+            let shown = cursor.show(&mut |row| {
+                rows += u64::from(!row.line.is_empty());
+                ControlFlow::Continue(())
+            });
+            assert!(shown.unwrap().is_continue());
+            cursor.advance();
+        }
+        rows
+    });
     part.verify().unwrap();
 }
 
