@@ -1,4 +1,4 @@
-//! Stores side by side: ours, Prometheus, VictoriaMetrics and VictoriaLogs get the same bytes, one
+//! Stores side by side: ours, Prometheus, VictoriaMetrics, VictoriaLogs and Loki get the same bytes, one
 //! after the other, and are asked the same questions.
 //!
 //! ```text

@@ -115,7 +115,8 @@ fn kind(store: Store, path: &Path) -> Kind {
             "index.bin" | "metaindex.bin" => Kind::BlockIndex,
             _ => Kind::Other,
         },
-        Store::VictoriaLogs => Kind::Block,
+        Store::Loki if is_under("wal") => Kind::Recovery,
+        Store::VictoriaLogs | Store::Loki => Kind::Block,
         // A part of logs is a folder.
         Store::Ours if path.to_string_lossy().contains(".part") => Kind::Block,
         // What is in a block is told apart only by what the merge answers.

@@ -25,6 +25,8 @@ use crate::sender::{Compression, Connection};
 const RECORDS: usize = 2_000;
 /// All records are in the hours before the end.
 const HOURS: i64 = 2;
+/// A question that took this long in all is not asked again.
+const ENOUGH: Duration = Duration::from_secs(15);
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// How a question is put.
@@ -293,10 +295,12 @@ async fn ask(
     let found = question.read(running.store, &answer)?;
     running.process().wait_until_idle(Duration::from_secs(30)).await?;
     let meter = Meter::start(running.process())?;
-    for _ in 0..question.times {
+    let mut times = 0;
+    while times < question.times && meter.read()?.wall < ENOUGH {
         get(&mut connection, &path).await?;
+        times += 1;
     }
-    let (cost, times, name) = (meter.read()?, f64::from(question.times), question.name);
+    let (cost, times, name) = (meter.read()?, f64::from(times), question.name);
     run.compare(format!("{name}: CPU ms"), Some(cost.cpu_seconds / times * 1e3), 1);
     run.compare(format!("{name}: wall ms"), Some(cost.wall.as_secs_f64() / times * 1e3), 1);
     run.tell(format!("{name}: found"), Some(found), 0);

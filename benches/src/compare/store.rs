@@ -1,4 +1,4 @@
-//! The three stores, each started alone on loopback with a folder of its own.
+//! The stores, each started alone on loopback with a folder of its own.
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -43,21 +43,23 @@ pub enum Store {
     /// VictoriaLogs, the single node.
     #[value(name = "victorialogs")]
     VictoriaLogs,
+    /// Loki, all of it in one process.
+    Loki,
 }
 
 impl Store {
     /// All of them, in the order of a table.
-    pub const ALL: [Store; 4] =
-        [Store::Ours, Store::Prometheus, Store::VictoriaMetrics, Store::VictoriaLogs];
+    pub const ALL: [Store; 5] =
+        [Store::Ours, Store::Prometheus, Store::VictoriaMetrics, Store::VictoriaLogs, Store::Loki];
 
     /// Whether it is one of metrics.
     pub fn takes_metrics(self) -> bool {
-        self != Store::VictoriaLogs
+        self == Store::Ours || !self.takes_logs()
     }
 
     /// Whether it is one of logs.
     pub fn takes_logs(self) -> bool {
-        matches!(self, Store::Ours | Store::VictoriaLogs)
+        matches!(self, Store::Ours | Store::VictoriaLogs | Store::Loki)
     }
 
     /// The name in reports.
@@ -67,6 +69,7 @@ impl Store {
             Store::Prometheus => "prometheus",
             Store::VictoriaMetrics => "victoriametrics",
             Store::VictoriaLogs => "victorialogs",
+            Store::Loki => "loki",
         }
     }
 
@@ -96,6 +99,7 @@ impl Binaries {
             Store::Prometheus => peer("prometheus"),
             Store::VictoriaMetrics => peer("victoria-metrics"),
             Store::VictoriaLogs => peer("victoria-logs"),
+            Store::Loki => peer("loki"),
         }
     }
 
@@ -106,6 +110,7 @@ impl Binaries {
             Store::Prometheus => "prometheus ",
             Store::VictoriaMetrics => "victoria-metrics ",
             Store::VictoriaLogs => "victoria-logs ",
+            Store::Loki => "loki ",
         };
         let path = self.peers.as_ref().map(|peers| peers.join("VERSIONS"));
         let text = path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
@@ -150,6 +155,7 @@ impl Running {
             // Nothing is scraped.
             Store::Prometheus => "global: {scrape_interval: 15s}\n".to_owned(),
             Store::VictoriaMetrics | Store::VictoriaLogs => String::new(),
+            Store::Loki => loki_config(addresses, &folder.join("data")),
         };
         fs::write(folder.join("config.yml"), config).context("write a configuration")?;
         let child = spawn(store, &binary, folder, addresses)?;
@@ -198,7 +204,7 @@ impl Running {
             Store::Prometheus => {
                 Door { address: self.query_address(), path: "/api/v1/otlp/v1/metrics", headers }
             }
-            Store::VictoriaMetrics | Store::VictoriaLogs => {
+            Store::VictoriaMetrics | Store::VictoriaLogs | Store::Loki => {
                 Door { address: self.query_address(), path: "/opentelemetry/v1/metrics", headers }
             }
         }
@@ -212,6 +218,7 @@ impl Running {
                 let path = "/insert/opentelemetry/v1/logs";
                 Door { address: self.query_address(), path, headers }
             }
+            Store::Loki => Door { address: self.query_address(), path: "/otlp/v1/logs", headers },
             _ => Door { address: self.addresses[1], path: "/v1/logs", headers },
         }
     }
@@ -230,9 +237,10 @@ impl Running {
             }
             return Ok(());
         }
-        let path = "/native/v1/logs/merge";
+        // Loki writes its chunks out and its index when it is told to.
+        let path = if self.store == Store::Loki { "/flush" } else { "/native/v1/logs/merge" };
         let (status, body) = connection.post(path, &[], Bytes::new()).await?;
-        ensure!(status == 200, "merge: {status} {}", String::from_utf8_lossy(&body));
+        ensure!(status / 100 == 2, "merge: {status} {}", String::from_utf8_lossy(&body));
         Ok(())
     }
 
@@ -263,7 +271,11 @@ impl Running {
 
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
         let is_victoria = matches!(self.store, Store::VictoriaMetrics | Store::VictoriaLogs);
-        let path = if is_victoria { "/health" } else { "/-/ready" };
+        let path = match self.store {
+            Store::Loki => "/ready",
+            _ if is_victoria => "/health",
+            _ => "/-/ready",
+        };
         let mut waited = Duration::ZERO;
         while waited < START_LIMIT {
             self.ensure_alive()?;
@@ -314,7 +326,7 @@ impl Running {
                 let (status, body) = connection.post(path, &[], Bytes::new()).await?;
                 ensure!(status == 200, "snapshot: {status} {}", String::from_utf8_lossy(&body));
             }
-            Store::VictoriaLogs => self.merge_logs().await?,
+            Store::VictoriaLogs | Store::Loki => self.merge_logs().await?,
             Store::VictoriaMetrics => {
                 for path in ["/internal/force_flush", "/internal/force_merge"] {
                     let (status, _) = connection.get(path).await?;
@@ -420,6 +432,7 @@ fn spawn(
             format!("-httpListenAddr={address}"),
             "-retentionPeriod=10y".to_owned(),
         ],
+        Store::Loki => vec![format!("-config.file={config}")],
     };
     let log = File::options().create(true).append(true).open(folder.join("server.log"));
     let log = log.context("create the server's log")?;
@@ -430,6 +443,37 @@ fn spawn(
         .stderr(log)
         .spawn()
         .with_context(|| format!("start {}", binary.display()))
+}
+
+/// Loki in one process on files, with limits and caches out of the way.
+fn loki_config(addresses: [SocketAddr; 3], data: &Path) -> String {
+    let [grpc, _, http] = addresses.map(|address| address.port());
+    let data = data.display();
+    format!(
+        "auth_enabled: false
+server:
+  {{http_listen_address: 127.0.0.1, http_listen_port: {http}, grpc_listen_address: 127.0.0.1,
+   grpc_listen_port: {grpc}, grpc_server_max_recv_msg_size: 104857600,
+   grpc_server_max_send_msg_size: 104857600, log_level: warn}}
+common:
+  instance_addr: 127.0.0.1
+  path_prefix: {data}
+  replication_factor: 1
+  storage: {{filesystem: {{chunks_directory: {data}/chunks, rules_directory: {data}/rules}}}}
+  ring: {{kvstore: {{store: inmemory}}}}
+schema_config:
+  configs:
+    - {{from: 2020-01-01, store: tsdb, object_store: filesystem, schema: v13,
+       index: {{prefix: index_, period: 24h}}}}
+ingester: {{lifecycler: {{min_ready_duration: 0s}}}}
+query_range: {{cache_results: false}}
+limits_config:
+  {{ingestion_rate_mb: 10000, ingestion_burst_size_mb: 10000, per_stream_rate_limit: 10GB,
+   per_stream_rate_limit_burst: 10GB, reject_old_samples: false, max_global_streams_per_user: 0,
+   max_query_series: 100000}}
+analytics: {{reporting_enabled: false}}
+"
+    )
 }
 
 async fn active_merges(connection: &mut Connection) -> anyhow::Result<u64> {
