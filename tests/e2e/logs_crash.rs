@@ -1,10 +1,11 @@
-//! The log store is killed in all its phases: while it takes records, starts, seals, merges and
-//! drops what is too old. Limits of fractions of a second make the phases follow each other
+//! The log store is killed in all its phases: while it takes records, starts, seals, merges, deletes
+//! and drops what is too old. Limits of fractions of a second make the phases follow each other
 //! quickly.
 //!
 //! Every record has a number, which is in its line and tells its time; times jump over three days.
 //! After each kill every acknowledged record is there once, and what was not acknowledged once or
-//! not at all; from the first look on it stays as it was found.
+//! not at all; from the first look on it stays as it was found. Batches of other records are deleted
+//! as soon as they are there: once that was acknowledged, none of them is ever seen again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -111,6 +112,82 @@ async fn send(load: Arc<Load>, url: String, sender: u64, mut random: Random) {
     }
 }
 
+/// What became of a batch of records that are to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Written,
+    Deleted,
+    /// Nobody answered.
+    Unknown,
+}
+
+/// The batches, by number.
+#[derive(Default)]
+struct Doomed(Mutex<Vec<Fate>>);
+
+impl Doomed {
+    const RECORDS: usize = 10;
+
+    /// Writes batches and deletes two of three, until the server is gone.
+    async fn write_and_delete(
+        self: Arc<Self>,
+        otlp_url: String,
+        query: String,
+        mut random: Random,
+    ) {
+        loop {
+            let number = {
+                let mut fates = self.0.lock().unwrap();
+                fates.push(Fate::Unknown);
+                fates.len() - 1
+            };
+            let settle = |fate| self.0.lock().unwrap()[number] = fate;
+            let line = |n| otlp::record(now_ms() * NS_PER_MS, format!("batch {number}: {n}"));
+            let body = otlp::logs("doomed", (0..Self::RECORDS).map(line).collect()).encode_to_vec();
+            let post = client().post(&otlp_url).header("content-type", "application/x-protobuf");
+            match post.body(body).send().await.map(|answer| answer.status().as_u16()) {
+                Ok(200) => settle(Fate::Written),
+                Ok(503 | 429) => settle(Fate::Deleted),
+                Ok(other) => panic!("batch {number}: {other}"),
+                Err(_) => return,
+            }
+            tokio::time::sleep(Duration::from_millis(random.within(0..60))).await;
+            if number % 3 > 0 {
+                let selector = format!(r#"{{service_name="doomed"}} |= "batch {number}:""#);
+                let form = [("query", selector.as_str()), ("start", "0")];
+                let url = format!("http://{query}/loki/api/v1/delete");
+                settle(Fate::Unknown);
+                match client().post(&url).query(&form).send().await.map(|a| a.status().as_u16()) {
+                    Ok(204) => settle(Fate::Deleted),
+                    Ok(other) => panic!("deletion of batch {number}: {other}"),
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    /// Compares the batches with what is there, and settles what may be there or not.
+    async fn check(&self, server: &Server, when: &str) {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for line in server.lines(r#"{service_name="doomed"}"#, 0, now_ms() * NS_PER_MS).await {
+            let number = line.text["batch ".len()..].split(':').next().unwrap();
+            *counts.entry(number.parse().unwrap()).or_default() += 1;
+        }
+        for (number, fate) in self.0.lock().unwrap().iter_mut().enumerate() {
+            let count = counts.get(&number).copied().unwrap_or(0);
+            *fate = match (*fate, count) {
+                (Fate::Written | Fate::Unknown, Self::RECORDS) => Fate::Written,
+                (Fate::Deleted | Fate::Unknown, 0) => Fate::Deleted,
+                wrong => panic!("{when}: batch {number}: {wrong:?}"),
+            };
+        }
+    }
+
+    fn count(&self, fate: Fate) -> usize {
+        self.0.lock().unwrap().iter().filter(|own| **own == fate).count()
+    }
+}
+
 /// Sends what is just young enough or a little too old, so that the store has something to drop.
 async fn send_old(url: String, mut random: Random) {
     loop {
@@ -150,6 +227,7 @@ async fn a_log_store_killed_in_any_phase_has_what_was_acknowledged_once() {
     let mut random = Random::new(SEED);
     let base_ms = now_ms() - SPAN_MS - 3_600_000;
     let load = Arc::new(Load { base_ms, state: Mutex::default() });
+    let doomed = Arc::new(Doomed::default());
     let mut server = Setup::default().with_more(STORE).start().await;
     let mut present = BTreeSet::new();
     let phases = ["seals", "merges"];
@@ -160,7 +238,9 @@ async fn a_log_store_killed_in_any_phase_has_what_was_acknowledged_once() {
         let mut tasks: Vec<_> = (0..SENDERS)
             .map(|sender| tokio::spawn(send(load.clone(), url.clone(), sender, next())))
             .collect();
-        tasks.push(tokio::spawn(send_old(url, next())));
+        tasks.push(tokio::spawn(send_old(url.clone(), next())));
+        let query = server.addresses.query.to_string();
+        tasks.push(tokio::spawn(doomed.clone().write_and_delete(url, query, next())));
         tokio::time::sleep(Duration::from_millis(random.within(UPTIME_MS))).await;
         for phase in phases {
             let name = format!("signalbox_logs_store_{phase}");
@@ -175,6 +255,7 @@ async fn a_log_store_killed_in_any_phase_has_what_was_acknowledged_once() {
         server.restart().await;
         let when = format!("round {round} of seed {SEED}");
         load.check(&server, &mut present, &when).await;
+        doomed.check(&server, &when).await;
         assert!(!server.log().contains("damaged"), "{when}: {}", server.log());
         eventually("only parts that the manifest names", async || {
             unnamed_parts(&server).filter(Vec::is_empty)
@@ -188,12 +269,17 @@ async fn a_log_store_killed_in_any_phase_has_what_was_acknowledged_once() {
     server.stop().await;
     server.restart().await;
     load.check(&server, &mut present, "after a clean stop").await;
+    doomed.check(&server, "after a clean stop").await;
     println!(
-        "{ROUNDS} kills: {} records sent, {} there; {totals:?}; {left_behind} parts left behind",
+        "{ROUNDS} kills: {} records sent, {} there; {totals:?}; {left_behind} parts left behind; \
+         {} batches deleted, {} kept",
         load.state.lock().unwrap().next,
-        present.len()
+        present.len(),
+        doomed.count(Fate::Deleted),
+        doomed.count(Fate::Written),
     );
     // How much a busy machine gets done is not promised, but a test of nothing proves nothing.
     assert!(present.len() > 1000, "the load was no load");
     assert!(totals.values().all(|count| *count > 0.0), "{totals:?}");
+    assert!(doomed.count(Fate::Deleted) > 10 && doomed.count(Fate::Written) > 10);
 }
