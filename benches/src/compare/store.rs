@@ -155,7 +155,7 @@ impl Running {
             // Nothing is scraped.
             Store::Prometheus => "global: {scrape_interval: 15s}\n".to_owned(),
             Store::VictoriaMetrics | Store::VictoriaLogs => String::new(),
-            Store::Loki => loki_config(addresses, &folder.join("data")),
+            Store::Loki => loki_config(addresses),
         };
         fs::write(folder.join("config.yml"), config).context("write a configuration")?;
         let child = spawn(store, &binary, folder, addresses)?;
@@ -432,11 +432,16 @@ fn spawn(
             format!("-httpListenAddr={address}"),
             "-retentionPeriod=10y".to_owned(),
         ],
-        Store::Loki => vec![format!("-config.file={config}")],
+        // It takes a comma in the name of the file for two files.
+        Store::Loki => vec!["-config.file=config.yml".to_owned()],
     };
     let log = File::options().create(true).append(true).open(folder.join("server.log"));
     let log = log.context("create the server's log")?;
-    Command::new(binary)
+    let mut command = Command::new(binary);
+    if store == Store::Loki {
+        command.current_dir(folder);
+    }
+    command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone().context("share the server's log")?)
@@ -445,10 +450,10 @@ fn spawn(
         .with_context(|| format!("start {}", binary.display()))
 }
 
-/// Loki in one process on files, with limits and caches out of the way.
-fn loki_config(addresses: [SocketAddr; 3], data: &Path) -> String {
+/// Loki in one process on files below the folder that it runs in, with limits and caches out of the
+/// way.
+fn loki_config(addresses: [SocketAddr; 3]) -> String {
     let [grpc, _, http] = addresses.map(|address| address.port());
-    let data = data.display();
     format!(
         "auth_enabled: false
 server:
@@ -457,9 +462,9 @@ server:
    grpc_server_max_send_msg_size: 104857600, log_level: warn}}
 common:
   instance_addr: 127.0.0.1
-  path_prefix: {data}
+  path_prefix: data
   replication_factor: 1
-  storage: {{filesystem: {{chunks_directory: {data}/chunks, rules_directory: {data}/rules}}}}
+  storage: {{filesystem: {{chunks_directory: data/chunks, rules_directory: data/rules}}}}
   ring: {{kvstore: {{store: inmemory}}}}
 schema_config:
   configs:
