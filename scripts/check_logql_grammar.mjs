@@ -28,6 +28,9 @@ try {
 const KNOWN = [
   [/\bapprox_topk\b/, 'newer than the grammar'],
   [/\bSUM BY\b/, 'keywords in capitals'],
+  [/unwrap \w+ \[\w+\] offset/, 'an offset behind an unwrapped window'],
+  [/\b\d+Ki\b/, 'sizes without their B'],
+  [/\[0\]/, 'the duration 0'],
   [/, took < 1s level=/, 'conditions that only a blank joins'],
 ]
 

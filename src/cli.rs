@@ -1,7 +1,6 @@
 //! The command line. It stays small: everything that is not a command is configuration.
 
 mod check_rules;
-mod glob;
 mod query;
 mod scripts;
 mod test_logql;

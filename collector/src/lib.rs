@@ -28,7 +28,8 @@
 //! `log_record.rs` has what both doors of logs do to a record.
 //!
 //! Two doors bring samples that nobody sends: `scrape.rs` asks Prometheus targets, and `import.rs`
-//! reads files and is a client of remote write; `exposition.rs` reads their text.
+//! reads files and is a client of remote write; `exposition.rs` reads their text. `tail.rs` follows log
+//! files; `glob.rs` finds all of these by pattern.
 //!
 //! Invariants: nothing is acknowledged before its commit; a request is either refused whole with a
 //! status that says whether to retry, or answered with the exact count of refused items; the memory
@@ -36,6 +37,7 @@
 
 mod body;
 mod exposition;
+pub mod glob;
 pub mod import;
 mod limits;
 mod log_record;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use collector::tail::{FileFormat, Job, Multiline};
 use regex::Regex;
 use serde::Deserialize;
@@ -55,6 +55,9 @@ fn job(raw: &RawTail, folder: &Path) -> anyhow::Result<Job> {
     ensure!(!raw.files.is_empty(), "files: at least one path or pattern is needed");
     ensure!(raw.files_max > 0, "files_max: 0 would let nothing through");
     ensure!(!raw.poll_interval.0.is_zero(), "poll_interval: it must be more than zero");
+    for pattern in raw.files.iter().chain(&raw.exclude) {
+        collector::glob::check(pattern).map_err(|error| anyhow!("files or exclude: {error}"))?;
+    }
     let formats =
         [("raw", FileFormat::Raw), ("docker", FileFormat::Docker), ("cri", FileFormat::Cri)];
     let multiline = raw.multiline.as_ref().map(|raw| {

@@ -57,6 +57,7 @@ fn jobs_that_tail_files_have_names_paths_and_expressions() {
     assert_eq!(config.tail[0].files, [Path::new("/var/log/*.log")]);
     assert!(config.tail[0].multiline.is_some());
     check_error("tail: [{files: [a]}]", &["tail[0]", "job"]);
+    check_error("tail: [{job: a, files: ['a[']}]", &["tail[0]", "syntax error in pattern"]);
     check_error("tail: [{job: a}]", &["tail[0]", "files"]);
     check_error("tail: [{job: a, files: [b], format: xml}]", &["xml", "docker", "cri"]);
     check_error("tail: [{job: a, files: [b], multiline: {start: '('}}]", &["multiline.start"]);

@@ -156,8 +156,9 @@ impl Doomed {
                 let selector = format!(r#"{{service_name="doomed"}} |= "batch {number}:""#);
                 let form = [("query", selector.as_str()), ("start", "0")];
                 let url = format!("http://{query}/loki/api/v1/delete");
+                let url = reqwest::Url::parse_with_params(&url, form).unwrap();
                 settle(Fate::Unknown);
-                match client().post(&url).query(&form).send().await.map(|a| a.status().as_u16()) {
+                match client().post(url).send().await.map(|a| a.status().as_u16()) {
                     Ok(204) => settle(Fate::Deleted),
                     Ok(other) => panic!("deletion of batch {number}: {other}"),
                     Err(_) => return,

@@ -72,5 +72,7 @@ async fn every_line_of_a_rotating_file_comes_once_through_kills() {
     assert!(found.iter().copied().eq(0..count), "{count} lines, found {}", found.len());
     let labels = server.lines(r#"{job="app"}"#, start_ns, now_ns()).await.swap_remove(0).labels;
     assert!(labels["filename"].contains("/app/app.log"), "{labels:?}");
+    // Where a line stands in its file is the collector's business, and no label.
+    assert!(labels.keys().all(|name| !name.starts_with("__")), "{labels:?}");
     println!("{ROUNDS} kills, {count} lines in {} files", count / LINES_PER_FILE + 1);
 }

@@ -210,6 +210,37 @@ async fn fields_are_told_apart_by_origin() {
 }
 
 #[tokio::test]
+async fn one_name_of_several_origins_is_shown_with_each() {
+    let fixture = Fixture::new();
+    let stream = Labels::from_pairs([("service_name", "pay")]);
+    let metadata = [
+        ("region", "eu", Origin::Resource),
+        ("region", "http", Origin::Scope),
+        ("region", "own", Origin::Record),
+    ];
+    fixture.logs.0.lock().push_from(&stream, (NOW - 40) * 1_000_000_000, "x", &metadata);
+    let pay = encode(r#"{service_name="pay"}"#);
+    let found = ask(&fixture, &format!("search?query={pay}")).await;
+    let of =
+        |value: &str, origin: &str| json!({"name": "region", "value": value, "origin": origin});
+    assert_eq!(
+        found["records"][0]["metadata"],
+        json!([of("eu", "resource"), of("http", "scope"), of("own", "record")])
+    );
+    for (text, count) in
+        [("resource.region:eu", 1), ("region:http", 1), ("region:own", 1), ("record.region:eu", 0)]
+    {
+        let found = ask(&fixture, &format!("search?query={pay}&text={}", encode(text))).await;
+        assert_eq!(lines(&found).len(), count, "{text}");
+    }
+    // A query knows the last.
+    for (value, count) in [("own", 1), ("eu", 0)] {
+        let query = encode(&format!(r#"{{service_name="pay"}} | region="{value}""#));
+        assert_eq!(lines(&ask(&fixture, &format!("search?query={query}")).await).len(), count);
+    }
+}
+
+#[tokio::test]
 async fn bad_parameters_are_named_with_what_is_accepted() {
     let fixture = Fixture::new();
     let shop = encode(r#"{service_name="shop"}"#);

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::config::{Job, TargetGroup};
 use super::target::discovered;
 use super::telemetry::ScrapeTelemetry;
+use crate::glob;
 
 /// A group as files have it.
 #[derive(Debug, Deserialize)]
@@ -35,7 +36,9 @@ impl Files {
     /// Reads all files again. Blocks.
     pub(super) fn refresh(&mut self, job: &Job, telemetry: &ScrapeTelemetry) {
         let patterns = job.file_discovery.iter().flat_map(|discovery| &discovery.files);
-        let mut paths: Vec<PathBuf> = patterns.flat_map(|pattern| find(pattern)).collect();
+        let found = patterns.filter_map(|pattern| glob::files(pattern).ok());
+        let mut paths: Vec<PathBuf> = found.flatten().collect();
+        paths.retain(|path| path.is_file());
         paths.sort();
         paths.dedup();
         self.groups.retain(|path, _| paths.contains(path));
@@ -93,59 +96,4 @@ fn read(path: &Path) -> Result<Vec<TargetGroup>, String> {
     };
     let groups = groups.into_iter();
     Ok(groups.map(|group| TargetGroup { targets: group.targets, labels: group.labels }).collect())
-}
-
-/// The files that a pattern names; the last part of the path may have `*`.
-fn find(pattern: &Path) -> Vec<PathBuf> {
-    let name = pattern.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if !name.contains('*') {
-        return if pattern.is_file() { vec![pattern.to_owned()] } else { Vec::new() };
-    }
-    let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let Ok(entries) = std::fs::read_dir(folder.unwrap_or(Path::new("."))) else {
-        return Vec::new();
-    };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
-    paths
-        .filter(|found| found.to_str().is_some_and(|found| matches(name, found)))
-        .map(|found| pattern.with_file_name(found))
-        .filter(|path| path.is_file())
-        .collect()
-}
-
-/// Whether `name` has the parts of `pattern` between its stars, in order.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut rest) = name.strip_prefix(head) else { return false };
-    let mut parts = tail.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stars_match_parts_of_names() {
-        for (pattern, name, expected) in [
-            ("*.yml", "a.yml", true),
-            ("*.yml", "a.yaml", false),
-            ("a*", "a", true),
-            ("a*b*c", "axbyc", true),
-            ("a*b*c", "axyc", false),
-            ("*aa", "a", false),
-            ("a", "a", true),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 }

@@ -2,7 +2,9 @@
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
+
+use crate::glob;
 
 /// What a file is, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,10 +21,11 @@ impl FileId {
 
 /// The files that match one of `patterns` and none of `exclude`, in order of path, each file once.
 pub(super) fn find(patterns: &[PathBuf], exclude: &[PathBuf]) -> Vec<(PathBuf, FileId)> {
-    let mut paths: Vec<PathBuf> = patterns.iter().flat_map(|pattern| expand(pattern)).collect();
+    let found = patterns.iter().filter_map(|pattern| glob::files(pattern).ok());
+    let mut paths: Vec<PathBuf> = found.flatten().collect();
     paths.sort();
     paths.dedup();
-    paths.retain(|path| !exclude.iter().any(|pattern| path_matches(pattern, path)));
+    paths.retain(|path| !exclude.iter().any(|pattern| glob::path_matches(pattern, path)));
     let mut found: Vec<(PathBuf, FileId)> = Vec::new();
     for path in paths {
         let Some(id) = file_id(&path) else { continue };
@@ -49,89 +52,9 @@ pub(super) fn find_renamed(path: &Path, id: FileId) -> Option<PathBuf> {
     entries.flatten().map(|entry| entry.path()).find(|path| file_id(path) == Some(id))
 }
 
-fn expand(pattern: &Path) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::new()];
-    for component in pattern.components() {
-        let text = component.as_os_str().to_string_lossy();
-        if !text.contains(['*', '?']) || !matches!(component, Component::Normal(_)) {
-            found.iter_mut().for_each(|path| path.push(component));
-            continue;
-        }
-        found = found.iter().flat_map(|folder| matching(folder, &text)).collect();
-    }
-    found
-}
-
-fn matching(folder: &Path, pattern: &str) -> Vec<PathBuf> {
-    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let Ok(entries) = std::fs::read_dir(here) else { return Vec::new() };
-    let names = entries.flatten().map(|entry| entry.file_name());
-    names
-        .filter(|name| matches(pattern, &name.to_string_lossy()))
-        .map(|name| folder.join(name))
-        .collect()
-}
-
-fn path_matches(pattern: &Path, path: &Path) -> bool {
-    let (mut pattern, mut path) = (pattern.components(), path.components());
-    loop {
-        match (pattern.next(), path.next()) {
-            (None, None) => return true,
-            (Some(wanted), Some(found)) => {
-                let wanted = wanted.as_os_str().to_string_lossy();
-                if !matches(&wanted, &found.as_os_str().to_string_lossy()) {
-                    return false;
-                }
-            }
-            _ => return false,
-        }
-    }
-}
-
-/// Whether `name` is `pattern`, in which `*` stands for any text and `?` for any character. In time
-/// of the product of their lengths.
-fn matches(pattern: &str, name: &str) -> bool {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
-    let (mut at, mut in_name) = (0, 0);
-    // Where to go on if the text after the last star does not match here.
-    let mut retry: Option<(usize, usize)> = None;
-    while in_name < name.len() {
-        match pattern.get(at) {
-            Some('*') => {
-                at += 1;
-                retry = Some((at, in_name));
-            }
-            Some(c) if *c == '?' || *c == name[in_name] => (at, in_name) = (at + 1, in_name + 1),
-            _ => {
-                let Some((after_star, tried)) = retry else { return false };
-                retry = Some((after_star, tried + 1));
-                (at, in_name) = (after_star, tried + 1);
-            }
-        }
-    }
-    pattern[at..].iter().all(|c| *c == '*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn stars_and_question_marks_stand_for_text_of_one_part_of_a_path() {
-        for (pattern, name, expected) in [
-            ("*.log", "a.log", true),
-            ("*.log", "a.log.1", false),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*b*c", "acb", false),
-            ("**", "", true),
-            ("", "a", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 
     #[test]
     fn files_are_found_once_without_those_that_are_excluded() {

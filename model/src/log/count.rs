@@ -54,12 +54,13 @@ pub struct LogCount<'a> {
 }
 
 /// What LogQL finds under `name` before any parser: the label of the stream, else the metadata of
-/// the record, else nothing.
+/// the record, else nothing. Of fields with one name the last counts, as what a record says comes
+/// behind what its scope and its resource say.
 pub fn field_of<'a>(stream: &'a Labels, metadata: &'a [Field<'a>], name: &str) -> &'a str {
     if let Some(value) = stream.get(name) {
         return value;
     }
-    metadata.iter().find(|field| field.name == name).map_or("", |field| field.value)
+    metadata.iter().rfind(|field| field.name == name).map_or("", |field| field.value)
 }
 
 impl LogCountRequest {

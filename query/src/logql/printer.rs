@@ -225,6 +225,8 @@ impl fmt::Display for RangeAggregation {
 fn print_range(range: &RangeAggregation) -> String {
     let offset = match range.offset_ns {
         0 => String::new(),
+        // Only Go's durations, which have no days, can be negative.
+        ns if ns < 0 => format!(" offset {}", print_go_duration(ns)),
         ns => format!(" offset {}", print_window(ns)),
     };
     format!("[{}]{offset}", print_window(range.range_ns))

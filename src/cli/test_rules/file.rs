@@ -9,8 +9,6 @@ use model::TimestampMs;
 use query::text::{parse_duration_ms, parse_number};
 use serde::{Deserialize, Deserializer};
 
-use super::super::glob;
-
 /// A file of tests that was read.
 #[derive(Debug)]
 pub(super) struct TestFile {
@@ -155,7 +153,7 @@ impl TestFile {
         let folder = path.parent().unwrap_or(Path::new(""));
         for pattern in raw.rule_files.unwrap_or_default() {
             let pattern = folder.join(pattern);
-            let found = glob::files(&pattern)
+            let found = collector::glob::files(&pattern)
                 .map_err(|error| format!("{name}: {}: {error}", pattern.display()))?;
             if found.is_empty() {
                 warnings.push(format!("no file match pattern {}", pattern.display()));

@@ -12,16 +12,17 @@ use crate::json::Json;
 pub(super) struct Record {
     pub(super) stream: Labels,
     pub(super) entry: LogEntry,
-    /// Of each of the entry's metadata.
-    places: Vec<Place>,
+    /// Metadata with where it came from, the last of a name being that of the entry.
+    metadata: Vec<(String, String, Place)>,
     highlights: Vec<(usize, usize)>,
 }
 
 impl Record {
     pub(super) fn new(row: &LogRow<'_>, stream: Labels, entry: LogEntry, text: &Node) -> Self {
-        let places = entry.metadata.iter().map(|(name, _)| place(row, name)).collect();
-        let highlights = text.highlights(&entry.line);
-        Record { stream, entry, places, highlights }
+        let metadata = metadata(row, &entry);
+        let metadata = metadata.map(|(place, name, value)| (name.into(), value.into(), place));
+        let (metadata, highlights) = (metadata.collect(), text.highlights(&entry.line));
+        Record { stream, entry, metadata, highlights }
     }
 
     pub(super) fn write(&self, json: &mut Json) {
@@ -35,7 +36,7 @@ impl Record {
         json.raw(r#","labels":"#);
         json.labels(&self.stream);
         json.raw(r#","metadata":"#);
-        json.array(entry.metadata.iter().zip(&self.places), |json, ((name, value), place)| {
+        json.array(&self.metadata, |json, (name, value, place)| {
             let pairs = [("name", name.as_str()), ("value", value), ("origin", place.name())];
             json.object(pairs);
         });
@@ -49,22 +50,30 @@ impl Record {
     }
 }
 
-/// Where a piece of metadata came from. One whose name clashed has another name in the row.
-fn place(row: &LogRow<'_>, name: &str) -> Place {
-    let stored = |name: &str| row.metadata.iter().find(|field| field.name == name);
-    let field = stored(name).or_else(|| stored(name.strip_suffix("_extracted")?));
-    field.map_or(Place::Parsed, |field| Place::Metadata(field.origin))
+/// What a line has of the metadata that the query left, with where it came from. A query knows one
+/// value of a name; here are all that the record, its scope and its resource gave. A name that
+/// clashed is another in the row.
+fn metadata<'f>(
+    row: &LogRow<'f>,
+    entry: &'f LogEntry,
+) -> impl Iterator<Item = (Place, &'f str, &'f str)> {
+    let fields = row.metadata;
+    entry.metadata.iter().flat_map(move |(name, _)| {
+        let has = |wanted: &str| fields.iter().any(|field| field.name == wanted);
+        let base = name.strip_suffix("_extracted").filter(|_| !has(name)).unwrap_or(name);
+        let of_name = fields.iter().filter(move |field| field.name == base);
+        of_name.map(move |field| (Place::Metadata(field.origin), name.as_str(), field.value))
+    })
 }
 
 /// All fields of a line with where they came from.
 pub(super) fn fields<'f>(
-    row: &LogRow<'_>,
+    row: &LogRow<'f>,
     stream: &'f Labels,
     entry: &'f LogEntry,
 ) -> Vec<(Place, &'f str, &'f str)> {
     let labels = stream.iter().map(|(name, value)| (Place::Stream, name, value));
-    let metadata = entry.metadata.iter();
-    let metadata = metadata.map(|(name, value)| (place(row, name), name.as_str(), value.as_str()));
+    let metadata = metadata(row, entry);
     let parsed = entry.parsed.iter();
     let parsed = parsed.map(|(name, value)| (Place::Parsed, name.as_str(), value.as_str()));
     labels.chain(metadata).chain(parsed).collect()

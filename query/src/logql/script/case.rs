@@ -134,7 +134,10 @@ impl Case {
     fn evaluate(&self, source: &dyn LogSource) -> Result<Value, Vec<String>> {
         let expr = parse(&self.query).map_err(|error| {
             let place = format!("line {}, col {}", error.span.line, error.span.column);
-            vec![error.to_string(), format!("parse error at {place}: {}", error.message)]
+            // Loki does not say the place of all mistakes.
+            let message = &error.message;
+            let placed = format!("parse error at {place}: {message}");
+            vec![error.to_string(), placed, format!("parse error : {message}")]
         })?;
         let context = QueryContext::unlimited();
         let evaluation = match (self.when, &expr) {

@@ -248,6 +248,7 @@ proptest! {
         ]), 0..8),
         outside in prop::sample::select(vec![
             "%", "count_over_time(%[5m])", "sum by (a, b) (rate(%[1h30m] offset -5m)) > bool 2",
+            "rate(%[1d] offset -24h) + vector(1e-9)", "rate(%[0] offset 1.5ms) * vector(0.25)",
             "quantile_over_time(0.99, % | unwrap duration(x) | y>5 [90s]) by (z)",
             "topk(3, sum without () (bytes_rate(%[1d]))) / on (a) group_left (b) vector(2)",
             "label_replace(absent_over_time(%[500ms]), \"a\", \"$1\", \"b\", \"(.*)\")",

@@ -3,13 +3,14 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use model::log::{LogCount, LogCountRequest, LogRow};
+use model::log::{LogCount, LogCountRequest, LogRow, Origin};
 use model::read::{Direction, LogRequest, QueryLimits, RangeNs};
 use model::{ErrorKind, Labels, LogSource, ManualClock, Matcher, QueryContext, TimestampNs};
 
 use crate::logql::ast::Expr;
 use crate::logql::memory::MemoryLogs;
-use crate::logql::{InstantOptions, evaluate_instant, evaluate_log, evaluate_range, parse};
+use crate::logql::{InstantOptions, Value, evaluate_instant, evaluate_log, evaluate_range, parse};
+use crate::promql;
 
 /// Tells what it was asked.
 #[derive(Default)]
@@ -144,4 +145,23 @@ fn what_a_store_counted_is_told_as_lines_and_bytes() {
     let context = QueryContext::unlimited();
     let found = evaluate_instant(&expr, at, &options, &logs, &context).unwrap().stats;
     assert_eq!((found.lines_read, found.bytes_read, found.lines_matched), (3, 13, 3));
+}
+
+#[test]
+fn of_fields_with_one_name_the_last_counts_however_a_query_is_answered() {
+    let mut logs = MemoryLogs::new();
+    let fields = [("region", "r", Origin::Resource), ("region", "own", Origin::Record)];
+    logs.push_from(&Labels::from_pairs([("a", "b")]), SECOND, "x", &fields);
+    let (at, options) = (TimestampNs(60 * SECOND), InstantOptions::default());
+    for stages in
+        ["", "| label_format other=`x`", "| region=\"own\"", "| region=\"own\" |> \"<_>\""]
+    {
+        let query = format!("sum by (region) (count_over_time({{a=\"b\"}} {stages} [1m]))");
+        let expr = parse(&query).unwrap();
+        let context = QueryContext::unlimited();
+        let found = evaluate_instant(&expr, at, &options, &logs, &context).unwrap().value;
+        let Value::Metric(promql::Value::Vector(vector)) = found else { panic!("{query}") };
+        let labels: Vec<_> = vector.iter().map(|sample| sample.labels.to_string()).collect();
+        assert_eq!(labels, ["{region=\"own\"}"], "{query}");
+    }
 }
