@@ -9,8 +9,8 @@ pub struct Options {
     /// Memory for records that are not sealed. Over it they are sealed; at one and a half of it
     /// writes wait for that, and at twice of it they are refused with a retryable error.
     pub memory_bytes_max: usize,
-    /// Memory for what queries read of parts: pages, and headers of blocks, which may have a
-    /// quarter of it.
+    /// Memory for what queries read of parts: pages, and headers of blocks, which may have
+    /// half of it.
     pub cache_bytes_max: usize,
     /// Streams that the store may hold; records of others beyond it are refused.
     pub streams_max: usize,

@@ -84,9 +84,9 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// For `bytes_max` together, a quarter of them for headers of blocks.
+    /// For `bytes_max` together, half of them for headers of blocks.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        let headers_max = bytes_max / 4;
+        let headers_max = bytes_max / 2;
         let headers = HeaderCache::new(headers_max);
         Caches { pages: PageCache::new(bytes_max - headers_max), headers }
     }

@@ -26,8 +26,11 @@ impl Bits {
         let mut words = Vec::with_capacity(length.div_ceil(64));
         for start in (0..length).step_by(64) {
             let count = (length - start).min(64);
-            let word = are_in.by_ref().take(count).enumerate();
-            words.push(word.fold(0, |word, (at, is_in)| word | u64::from(is_in) << at));
+            let mut word = 0;
+            for (at, is_in) in (0..count).zip(&mut are_in) {
+                word |= u64::from(is_in) << at;
+            }
+            words.push(word);
         }
         Bits { words, length }
     }

@@ -178,6 +178,7 @@ impl Builder {
         put_u64(&mut header, frames.len() as u64);
         frames.iter().for_each(|frame| frame.put(&mut header));
         places.iter().for_each(|place| place.put(&mut header));
+        self.encoder.dictionaries.put(&mut header);
         header.extend_from_slice(&slots_header);
         header.extend_from_slice(&fields_header);
         let body = Section { offset: 0, stored: bytes.len() as u64, length: bytes.len() as u64 };

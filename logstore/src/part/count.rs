@@ -414,9 +414,9 @@ impl Counter<'_> {
         let is_it = |field: &&u32| {
             block.fields().get(**field as usize).is_some_and(|field| field.name == name)
         };
-        let firsts: Vec<Option<u32>> =
-            block.shapes().iter().map(|shape| shape.iter().find(is_it).copied()).collect();
-        let mut fields: Vec<u32> = firsts.iter().flatten().copied().collect();
+        let lasts: Vec<Option<u32>> =
+            block.shapes().iter().map(|shape| shape.iter().rfind(is_it).copied()).collect();
+        let mut fields: Vec<u32> = lasts.iter().flatten().copied().collect();
         fields.sort_unstable();
         fields.dedup();
         for field in fields {
@@ -428,7 +428,7 @@ impl Counter<'_> {
             let mut value = Vec::new();
             for rank in 0..column.len() {
                 let row = having.map_or(rank, |rows| rows.get(rank).map_or(0, |row| *row as usize));
-                if firsts.get(kinds.of(row)).copied().flatten() != Some(field) {
+                if lasts.get(kinds.of(row)).copied().flatten() != Some(field) {
                     continue;
                 }
                 numbers[row] = match &known {

@@ -329,15 +329,15 @@ impl Filter {
         }
         let mut found = Bits::none(entry.rows);
         let kinds = block.shape_kinds()?;
-        // Shapes by the field that is the first of its name.
-        let first_of = |shape: &Vec<u32>| {
+        // Shapes by the field that is the last of its name.
+        let last_of = |shape: &Vec<u32>| {
             let is_it = |field: &&u32| {
                 block.fields().get(**field as usize).is_some_and(|field| field.name == matcher.name)
             };
-            shape.iter().find(is_it).copied()
+            shape.iter().rfind(is_it).copied()
         };
-        let firsts: Vec<Option<u32>> = block.shapes().iter().map(first_of).collect();
-        let mut wanted: Vec<u32> = firsts.iter().flatten().copied().collect();
+        let lasts: Vec<Option<u32>> = block.shapes().iter().map(last_of).collect();
+        let mut wanted: Vec<u32> = lasts.iter().flatten().copied().collect();
         wanted.sort_unstable();
         wanted.dedup();
         for field in wanted {
@@ -357,13 +357,13 @@ impl Filter {
             let having = block.field_rows(at)?;
             for rank in accepted.iter() {
                 let row = having.map_or(rank, |rows| rows.get(rank).map_or(0, |row| *row as usize));
-                if firsts.get(kinds.of(row)).copied().flatten() == Some(field) {
+                if lasts.get(kinds.of(row)).copied().flatten() == Some(field) {
                     found.insert(row);
                 }
             }
         }
         if matcher.matches_empty() {
-            for (shape, _) in firsts.iter().enumerate().filter(|(_, field)| field.is_none()) {
+            for (shape, _) in lasts.iter().enumerate().filter(|(_, field)| field.is_none()) {
                 kinds.rows(shape).iter().for_each(|row| found.insert(*row as usize));
             }
         }

@@ -72,9 +72,9 @@ impl PartWriter {
             Some(Some(level)) => *level,
             _ => {
                 let none = &Labels::empty();
-                let shared = field_of(none, row.shared, LEVEL);
-                let has_shared = row.shared.iter().any(|field| field.name == LEVEL);
-                let value = if has_shared { shared } else { field_of(none, row.fields, LEVEL) };
+                let has_own = row.fields.iter().any(|field| field.name == LEVEL);
+                let fields = if has_own { row.fields } else { row.shared };
+                let value = field_of(none, fields, LEVEL);
                 if value != self.last_level.0 {
                     self.last_level = (value.to_owned(), self.cells.level(value));
                 }

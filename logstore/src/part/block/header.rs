@@ -4,7 +4,7 @@
 use disk::codec::{CodecError, Reader};
 use model::log::Origin;
 
-use crate::part::column::Entry;
+use crate::part::column::{Entry, read_dictionaries};
 use crate::part::frames::{Frame, Place};
 use crate::part::index::{BlockEntry, Template};
 
@@ -49,9 +49,10 @@ impl Header {
         for place in &mut places {
             *place = Place::read(reader)?;
         }
+        let dictionaries = read_dictionaries(reader)?;
         let (mut slots, mut slot_starts, mut slot_count) = (Vec::new(), Vec::new(), 0);
         for _ in 0..reader.count()? {
-            let own = (0..reader.count()?).map(|_| Entry::read(reader));
+            let own = (0..reader.count()?).map(|_| Entry::read(reader, &dictionaries));
             let own: Vec<Entry> = own.collect::<Result<_, _>>()?;
             slot_starts.push(slot_count);
             slot_count += own.len();
@@ -66,7 +67,8 @@ impl Header {
                 _ => Origin::Derived,
             };
             let name = reader.str()?.to_owned();
-            fields.push(HeaderField { name, origin, entry: Entry::read(reader)? });
+            let entry = Entry::read(reader, &dictionaries)?;
+            fields.push(HeaderField { name, origin, entry });
         }
         let mut shapes: Vec<Vec<u32>> = Vec::new();
         for _ in 0..reader.count()? {
@@ -90,7 +92,7 @@ impl Header {
             + columns * size_of::<Entry>()
             + shapes.iter().map(|shape| shape.len() * 4 + 24).sum::<usize>()
             // Names, values and texts of skeletons.
-            + bytes.len() * 2;
+            + bytes.len();
         Ok(Header { frames, places, slots, slot_starts, fields, shapes, bytes })
     }
 }

@@ -103,6 +103,18 @@ impl Skeleton {
         rest.is_empty().then_some(number)
     }
 
+    /// If values are numbers without zeros in front and nothing else: the number that a text stands
+    /// for with which some can begin.
+    pub(crate) fn plain_start(&self, text: &[u8]) -> Option<u64> {
+        let [run] = self.runs[..] else { return None };
+        let is_plain = !run.is_fixed && self.texts.iter().all(Vec::is_empty);
+        let is_number = text.iter().all(u8::is_ascii_digit) && text.first() != Some(&b'0');
+        if !is_plain || !is_number || text.is_empty() || text.len() > DIGITS_MAX as usize {
+            return None;
+        }
+        Some(text.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+    }
+
     /// Appends the value of a number.
     pub(crate) fn append(&self, mut number: u64, out: &mut Vec<u8>) {
         let mut parts = [0u64; RUNS_MAX];

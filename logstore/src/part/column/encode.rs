@@ -7,13 +7,17 @@ use pco::ChunkConfig;
 use pco::standalone::{simple_compress, simple_decompress_into};
 use rustc_hash::FxHashMap;
 
+use super::dictionaries::Dictionaries;
 use super::texts::Texts;
-use super::{Entry, FILTERED_DIGITS_MIN, Forms, HexShape, Kind, Skeleton, TimeShape, is_told};
+use super::{Entry, FILTERED_DIGITS_MIN, Forms, HexShape, Kind, Skeleton, TimeShape};
 use crate::part::frames::{FrameWriter, Pack};
 use crate::part::index::ByteSet;
 
 /// Values that a byte tells apart.
 const FEW: usize = 256;
+/// So many texts that look like nothing else are few even if no two are alike: what is looked for
+/// is then looked for in the header.
+const FEW_TEXTS: usize = 32;
 /// Fewer numbers than this are varints.
 const PCO_NUMBERS_MIN: usize = 256;
 const PCO_LEVEL: usize = 6;
@@ -72,6 +76,8 @@ pub(crate) struct Encoder {
     few: FxHashMap<Vec<u8>, u8>,
     codes: Vec<u8>,
     buffer: Vec<u8>,
+    /// What the header of the block has of the columns.
+    pub(crate) dictionaries: Dictionaries,
 }
 
 impl Encoder {
@@ -98,7 +104,7 @@ impl Encoder {
                 is_indexed = index.texts(&mut std::iter::once(first));
             }
             (Kind::One(first.to_vec()), Pack::Shared)
-        } else if let Some(order) = self.find_few(values) {
+        } else if let Some(order) = self.find_few(values, FEW.min(values.len() / 2 + 1)) {
             // Ids of equal look go to the filter, all else to the index.
             is_filtered = length_min == length_max && order.iter().all(|value| is_id(value));
             if is_filtered {
@@ -106,14 +112,7 @@ impl Encoder {
             } else {
                 is_indexed = index.texts(&mut order.iter().copied());
             }
-            let mut texts = Texts::default();
-            order.iter().for_each(|value| texts.push(value));
-            let told = is_told(&texts);
-            if !told {
-                texts.put(&mut self.buffer);
-            }
-            self.buffer.extend_from_slice(&self.codes);
-            (Kind::Few(told.then(|| Arc::new(texts))), Pack::Shared)
+            (self.put_few(&order), Pack::Shared)
         } else if let Some(field) = column.same() {
             (Kind::Same(field), Pack::Shared)
         } else if let Some((shape, distances)) =
@@ -123,13 +122,13 @@ impl Encoder {
             (Kind::Time(shape), if is_raw { Pack::Raw } else { Pack::Shared })
         } else if let Some((skeleton, numbers)) = Skeleton::find(values) {
             let is_raw = put_numbers(&numbers, &mut self.buffer);
-            (Kind::Digits(skeleton), if is_raw { Pack::Raw } else { Pack::Shared })
+            (Kind::Digits(Box::new(skeleton)), if is_raw { Pack::Raw } else { Pack::Shared })
         } else if let Some(shape) = self.find_hex(values) {
             is_filtered = shape.digits() >= FILTERED_DIGITS_MIN;
             if is_filtered {
                 values.iter().for_each(|id| index.id(id));
             }
-            (Kind::Hex(shape), Pack::Raw)
+            (Kind::Hex(Box::new(shape)), Pack::Raw)
         } else if let Some(forms) = Forms::find(values) {
             is_indexed = index.texts(&mut values.iter().copied());
             form_bytes = forms.bytes();
@@ -137,9 +136,12 @@ impl Encoder {
             let pack = if is_raw { Pack::Raw } else { Pack::Shared };
             let numbers = frames.put(&self.buffer, pack)?;
             self.buffer.clear();
-            let told = is_told(forms.texts()).then(|| forms.texts().clone());
-            forms.put(&mut self.buffer, told.is_some());
-            (Kind::Forms(numbers, told), Pack::Shared)
+            let listed = self.dictionaries.list(forms.texts());
+            forms.put(&mut self.buffer, listed.is_some());
+            (Kind::Forms(numbers, listed), Pack::Shared)
+        } else if let Some(order) = self.find_few(values, FEW_TEXTS) {
+            is_indexed = index.texts(&mut order.iter().copied());
+            (self.put_few(&order), Pack::Shared)
         } else {
             is_indexed = index.texts(&mut values.iter().copied());
             for value in values {
@@ -175,9 +177,21 @@ impl Encoder {
         Ok(Told { loose, length_min: entry.length_min() })
     }
 
-    /// Values in order of their first rows, if they are few; their codes are kept.
-    fn find_few<'a>(&mut self, values: &[&'a [u8]]) -> Option<Vec<&'a [u8]>> {
-        let limit = FEW.min(values.len() / 2 + 1);
+    /// Puts the codes of few values into the buffer, and the values unless the header has them.
+    fn put_few(&mut self, order: &[&[u8]]) -> Kind {
+        let mut texts = Texts::default();
+        order.iter().for_each(|value| texts.push(value));
+        let texts = Arc::new(texts);
+        let listed = self.dictionaries.list(&texts);
+        if listed.is_none() {
+            texts.put(&mut self.buffer);
+        }
+        self.buffer.extend_from_slice(&self.codes);
+        Kind::Few(listed)
+    }
+
+    /// At most `limit` values in order, if there are no more; their codes are kept.
+    fn find_few<'a>(&mut self, values: &[&'a [u8]], limit: usize) -> Option<Vec<&'a [u8]>> {
         self.few.clear();
         self.codes.clear();
         let mut order: Vec<&[u8]> = Vec::new();
@@ -199,7 +213,15 @@ impl Encoder {
             last = Some((value, code));
             self.codes.push(code);
         }
-        Some(order)
+        // Sorted, columns of the same values have the same list.
+        let mut sorted: Vec<(&[u8], u8)> = order.iter().copied().zip(0..=u8::MAX).collect();
+        sorted.sort_unstable();
+        let mut ranks = vec![0u8; order.len()];
+        for (rank, (_, code)) in (0..=u8::MAX).zip(&sorted) {
+            ranks[usize::from(*code)] = rank;
+        }
+        self.codes.iter_mut().for_each(|code| *code = ranks[usize::from(*code)]);
+        Some(sorted.into_iter().map(|(value, _)| value).collect())
     }
 
     fn find_hex(&mut self, values: &[&[u8]]) -> Option<HexShape> {

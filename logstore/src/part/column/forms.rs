@@ -129,15 +129,26 @@ impl Forms {
         if forms.bytes.len() > bytes / 2 || count > NUMBERS_MAX {
             return None;
         }
+        // Sorted, columns of the same forms have the same list.
+        let mut order: Vec<usize> = (0..forms.len()).collect();
+        order.sort_unstable_by_key(|at| forms.get(*at));
+        let mut places = vec![0u16; order.len()];
+        let mut sorted = Texts::default();
+        for (place, at) in order.iter().enumerate() {
+            places[*at] = place as u16;
+            sorted.push(forms.get(*at));
+        }
+        codes.iter_mut().for_each(|code| *code = places[usize::from(*code)]);
+        let mut shapes: Vec<Shape> = order.iter().map(|at| shapes[*at]).collect();
         // The first numbers of all lines of a form, then the second ones.
         let mut numbers = Vec::new();
-        for (shape, own) in shapes.iter_mut().zip(&of_form) {
+        for (shape, own) in shapes.iter_mut().zip(order.iter().map(|at| &of_form[*at])) {
             shape.start = numbers.len();
             for run in 0..shape.runs {
                 numbers.extend(own.iter().skip(run).step_by(shape.runs));
             }
         }
-        Some(Forms { forms: Arc::new(forms), ends, codes, ranks, shapes, numbers })
+        Some(Forms { forms: Arc::new(sorted), ends, codes, ranks, shapes, numbers })
     }
 
     /// The forms.

@@ -2,8 +2,10 @@
 
 use proptest::prelude::*;
 
+use disk::codec::Reader;
+
 use super::*;
-use crate::part::frames::FrameWriter;
+use crate::part::frames::{FrameWriter, Place};
 
 /// Keeps nothing.
 pub(crate) struct NoIndex;
@@ -20,8 +22,12 @@ fn stored(values: &[&[u8]]) -> (Entry, Column) {
     let mut frames = FrameWriter::new().unwrap();
     let mut header = Vec::new();
     let column = Values { texts: values, rows: None, times: &vec![0; values.len()], fields: &[] };
-    Encoder::default().encode(&column, &mut frames, &mut NoIndex, &mut header).unwrap();
-    let entry = Entry::read(&mut Reader::new(&header)).unwrap();
+    let mut encoder = Encoder::default();
+    encoder.encode(&column, &mut frames, &mut NoIndex, &mut header).unwrap();
+    let mut told = Vec::new();
+    encoder.dictionaries.put(&mut told);
+    let dictionaries = read_dictionaries(&mut Reader::new(&told)).unwrap();
+    let entry = Entry::read(&mut Reader::new(&header), &dictionaries).unwrap();
     let (frames, body) = frames.finish().unwrap();
     let bytes_at = |place: Place| {
         let frame = frames[place.frame as usize];
@@ -94,7 +100,7 @@ proptest! {
     fn arbitrary_bytes_never_panic(
         header: Vec<u8>, bytes: Vec<u8>, numbers: Vec<u8>, rows in 0usize..100,
     ) {
-        let entry = Entry::read(&mut Reader::new(&header));
+        let entry = Entry::read(&mut Reader::new(&header), &[]);
         if let Ok(column) = entry.and_then(|entry| entry.decode(&bytes, &numbers, rows, &|_| 0)) {
             column.find(Spot::Inside, b"a");
             column.append(rows, &mut Vec::new());

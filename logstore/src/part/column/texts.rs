@@ -7,7 +7,7 @@ use super::Spot;
 use crate::part::bits::Bits;
 
 /// Texts one behind the other.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Texts {
     pub(super) bytes: Vec<u8>,
     /// Where each ends.

@@ -79,8 +79,9 @@ impl Filter {
         among: &Bits,
     ) -> Result<Bits> {
         let templates = &block.entry().templates;
-        let whole: Vec<bool> =
-            templates.iter().map(|(id, _)| *self.verdict(literal, *id) == Verdict::All).collect();
+        let is_whole =
+            |id: u32| self.wants_template(id) && *self.verdict(literal, id) == Verdict::All;
+        let whole: Vec<bool> = templates.iter().map(|(id, _)| is_whole(*id)).collect();
         let mut found = match whole.contains(&true) {
             true => block.templates()?.rows_of(&whole),
             false => Bits::none(block.entry().rows),

@@ -46,6 +46,27 @@ fn condition(rows: &[Row], kind: u8, seed: usize, length: usize) -> LineConditio
             regex::escape(&needle(0))
         ))]),
         12 => LineCondition::Matches(vec![regex("(?i)CLOS.D"), regex("log+ed .*m")]),
+        // Values of few, their ends, and what stands around them.
+        14 => {
+            LineCondition::contains(["cleanly", "ly closed", "n abrup", "status\":203"][seed % 4])
+        }
+        15 => {
+            LineCondition::lacks(["abruptly", "connection c", "main.rs:1", "rs:1\n  at"][seed % 4])
+        }
+        16 => {
+            let texts = [
+                "tion \\w+ly c",
+                "after [1-4]\\d* ms$",
+                "u\\d+ .*10\\.0\\.[0-3]\\.",
+                "\\bat \\S+$",
+            ];
+            LineCondition::Matches(vec![regex(texts[seed % 4])])
+        }
+        17 => {
+            let texts =
+                ["clean|took=\\d+\\.[0-5]s", "\\d\\n", "status\":20[0-2],", "^(?:user|conn).*\\d?"];
+            LineCondition::MatchesNot(vec![regex(texts[seed % 4])])
+        }
         _ => LineCondition::MatchesNot(vec![regex("(?i)Connection"), regex("worker")]),
     }
 }
@@ -85,8 +106,8 @@ struct Wish {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    let line = (0u8..14, 0usize..10_000, 1usize..20);
-    let hidden = prop::option::of((0u8..14, 0usize..10_000, 1usize..20, 0i64..1000));
+    let line = (0u8..18, 0usize..10_000, 1usize..20);
+    let hidden = prop::option::of((0u8..18, 0usize..10_000, 1usize..20, 0i64..1000));
     (
         prop::collection::vec(line, 0..3),
         prop::collection::vec((0u8..7, 0usize..1000), 0..2),
