@@ -346,7 +346,18 @@ impl Block {
         let entry = self.fields().get(field).map(|field| &field.entry).ok_or(wrong("a field"))?;
         let rows = self.field_rows(field)?;
         let count = rows.map_or(self.entry().rows, <[u32]>::len);
-        fill(&found.column, || self.column(entry, count, rows))
+        fill(&found.column, || {
+            let Some((values, codes)) = entry.by_template() else {
+                return self.column(entry, count, rows);
+            };
+            let templates = self.templates()?;
+            let code = |row: usize| codes.get(templates.of(row)).copied().ok_or(wrong("a value"));
+            let codes: Result<Vec<u8>, CodecError> = match rows {
+                Some(rows) => rows.iter().map(|row| code(*row as usize)).collect(),
+                None => (0..count).map(code).collect(),
+            };
+            Ok(Column::Few(values.clone(), codes?))
+        })
     }
 
     /// The position of a row in the column of a field; `None` if the row does not have it.

@@ -13,8 +13,8 @@ use super::index::{BlockEntry, ByteSet, Section, Template};
 use crate::template::{Miner, NO_GROUP, Token, cut};
 
 /// A block ends when it has so many rows or so many bytes of lines and metadata.
-pub(crate) const ROWS_MAX: usize = 8192;
-const BYTES_MAX: usize = 4 << 20;
+pub(crate) const ROWS_MAX: usize = 16_384;
+const BYTES_MAX: usize = 8 << 20;
 /// Templates with fewer rows in a block are not kept, unless there is room for all.
 const ROWS_MIN: u32 = 4;
 const TEMPLATES_SPARE: usize = 512;
@@ -65,8 +65,8 @@ struct EncodedLines {
     locals: Vec<(u32, u32)>,
     /// The number of each row's template among them.
     codes: Vec<u32>,
-    /// How much longer each line is than the shortest that its template and the columns of its slots
-    /// can tell.
+    /// How much longer each line is than the shortest that its template and the columns of its
+    /// slots can tell.
     lengths: Vec<u64>,
 }
 
@@ -172,7 +172,7 @@ impl Builder {
         places[3] = self.put_codes(&codes, locals.len())?;
         places[4] = self.put_codes(&fields.of_rows, fields.shapes.len())?;
         let mut fields_header = Vec::new();
-        self.encode_fields(&fields, &mut fields_header)?;
+        self.encode_fields(&fields, &codes, &mut fields_header)?;
 
         let (frames, mut bytes) = self.frames.finish()?;
         put_u64(&mut header, frames.len() as u64);
@@ -319,8 +319,13 @@ impl Builder {
             put_u64(header, slots.len() as u64);
             let mut shortest = 0;
             for texts in slots {
-                let values =
-                    Values { texts, rows: Some(rows), times: &self.times, fields: &fields };
+                let values = Values {
+                    texts,
+                    rows: Some(rows),
+                    times: &self.times,
+                    fields: &fields,
+                    templates: &[],
+                };
                 let told =
                     self.encoder.encode(&values, &mut self.frames, &mut self.terms, header)?;
                 self.loose.add(told.loose);
@@ -335,7 +340,12 @@ impl Builder {
         Ok(EncodedLines { locals, codes, lengths })
     }
 
-    fn encode_fields(&mut self, fields: &Fields, header: &mut Vec<u8>) -> std::io::Result<()> {
+    fn encode_fields(
+        &mut self,
+        fields: &Fields,
+        templates: &[u32],
+        header: &mut Vec<u8>,
+    ) -> std::io::Result<()> {
         put_u64(header, fields.columns.len() as u64);
         for (at, column) in fields.columns.iter().enumerate() {
             header.push(column.origin as u8);
@@ -344,7 +354,8 @@ impl Builder {
             column.values(&mut texts);
             let rows = fields.rows_of(at as u32);
             let rows = rows.as_deref();
-            let values = Values { texts: &texts, rows, times: &self.times, fields: &[] };
+            let times = &self.times;
+            let values = Values { texts: &texts, rows, times, fields: &[], templates };
             self.encoder.encode(&values, &mut self.frames, &mut self.terms, header)?;
         }
         put_u64(header, fields.shapes.len() as u64);

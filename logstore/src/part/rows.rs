@@ -18,10 +18,11 @@ use super::select::Filter;
 use crate::cursor::{RowCursor, RowKey, ScanPlan};
 use crate::error::{Error, Result};
 
-/// So many open blocks keep the columns of their lines in memory. Where more overlap in time, the one
-/// that was read first lets go of them, and puts together the rows that come next from it before: more
-/// of them each time, so that a scan of everything reads no block often and one of few rows none twice.
-const LOADED_MAX: usize = if cfg!(test) { 3 } else { 96 };
+/// So many open blocks keep the columns of their lines in memory. Where more overlap in time, the
+/// one that was read first lets go of them, and puts the rows together before that come next from
+/// it: more of them each time, so that a scan of everything reads no block often and one of few
+/// rows none twice.
+const LOADED_MAX: usize = if cfg!(test) { 3 } else { 48 };
 /// Rows that a block puts together the first time.
 const READY_ROWS: usize = 8;
 /// Bytes of them at most, but for the last one.

@@ -57,8 +57,8 @@ pub(crate) fn read_dictionaries(reader: &mut Reader<'_>) -> Result<Vec<Arc<Texts
 }
 
 /// Appends the number of a list and one, or zero if the column has it.
-pub(super) fn put_listed(listed: &Option<Listed>, out: &mut Vec<u8>) {
-    put_u64(out, listed.as_ref().map_or(0, |listed| u64::from(listed.number) + 1));
+pub(super) fn put_listed(listed: Option<&Listed>, out: &mut Vec<u8>) {
+    put_u64(out, listed.map_or(0, |listed| u64::from(listed.number) + 1));
 }
 
 pub(super) fn read_listed(

@@ -18,6 +18,8 @@ const FEW: usize = 256;
 /// So many texts that look like nothing else are few even if no two are alike: what is looked for
 /// is then looked for in the header.
 const FEW_TEXTS: usize = 32;
+/// Rows of a template on average if templates are to tell the values of a field.
+const ROWS_BY_TEMPLATE_MIN: usize = 4;
 /// Fewer numbers than this are varints.
 const PCO_NUMBERS_MIN: usize = 256;
 const PCO_LEVEL: usize = 6;
@@ -49,6 +51,8 @@ pub(crate) struct Values<'a> {
     pub(crate) times: &'a [i64],
     /// Fields whose values differ from row to row, with the value of each row of the block.
     pub(crate) fields: &'a [(u32, Vec<Option<&'a [u8]>>)],
+    /// The template of each row of the block, for the values of fields.
+    pub(crate) templates: &'a [u32],
 }
 
 impl Values<'_> {
@@ -112,7 +116,8 @@ impl Encoder {
             } else {
                 is_indexed = index.texts(&mut order.iter().copied());
             }
-            (self.put_few(&order), Pack::Shared)
+            let codes = self.codes_by_template(column);
+            (self.put_few(&order, codes), Pack::Shared)
         } else if let Some(field) = column.same() {
             (Kind::Same(field), Pack::Shared)
         } else if let Some((shape, distances)) =
@@ -141,7 +146,7 @@ impl Encoder {
             (Kind::Forms(numbers, listed), Pack::Shared)
         } else if let Some(order) = self.find_few(values, FEW_TEXTS) {
             is_indexed = index.texts(&mut order.iter().copied());
-            (self.put_few(&order), Pack::Shared)
+            (self.put_few(&order, None), Pack::Shared)
         } else {
             is_indexed = index.texts(&mut values.iter().copied());
             for value in values {
@@ -153,14 +158,14 @@ impl Encoder {
             (Kind::Text, Pack::Shared)
         };
         let place = match kind {
-            Kind::One(_) | Kind::Same(_) => Default::default(),
+            Kind::One(_) | Kind::Same(_) | Kind::ByTemplate(..) => Default::default(),
             _ => frames.put(&self.buffer, pack)?,
         };
         let entry = Entry { kind, length_min, length_max, is_indexed, is_filtered, place };
         entry.put(header);
         let loose = match &entry.kind {
             _ if is_indexed => ByteSet::default(),
-            Kind::Few(_) => {
+            Kind::Few(_) | Kind::ByTemplate(..) => {
                 let mut bytes = ByteSet::default();
                 self.few.keys().for_each(|value| bytes.insert_all(value));
                 bytes
@@ -177,12 +182,33 @@ impl Encoder {
         Ok(Told { loose, length_min: entry.length_min() })
     }
 
-    /// Puts the codes of few values into the buffer, and the values unless the header has them.
-    fn put_few(&mut self, order: &[&[u8]]) -> Kind {
+    /// Which of few values the rows of each template have, if all rows of a template have one: what
+    /// the level of a record often is.
+    fn codes_by_template(&self, column: &Values<'_>) -> Option<Vec<u8>> {
+        let count = column.templates.iter().max().map_or(0, |last| *last as usize + 1);
+        if count == 0 || count > self.codes.len() / ROWS_BY_TEMPLATE_MIN {
+            return None;
+        }
+        let mut found: Vec<Option<u8>> = vec![None; count];
+        for (at, code) in self.codes.iter().enumerate() {
+            let template = *column.templates.get(column.row(at))?;
+            if *found.get_mut(template as usize)?.get_or_insert(*code) != *code {
+                return None;
+            }
+        }
+        Some(found.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    /// Puts the codes of few values into the buffer unless those of templates tell them, and the
+    /// values unless the header has them.
+    fn put_few(&mut self, order: &[&[u8]], by_template: Option<Vec<u8>>) -> Kind {
         let mut texts = Texts::default();
         order.iter().for_each(|value| texts.push(value));
         let texts = Arc::new(texts);
-        let listed = self.dictionaries.list(&texts);
+        let listed = match (self.dictionaries.list(&texts), by_template) {
+            (Some(listed), Some(codes)) => return Kind::ByTemplate(listed, codes),
+            (listed, _) => listed,
+        };
         if listed.is_none() {
             texts.put(&mut self.buffer);
         }

@@ -40,6 +40,8 @@ pub(super) enum Kind {
     /// Lines of a few forms, which the header of the block has unless they are long; their numbers
     /// lie in a place of their own.
     Forms(Place, Option<Listed>),
+    /// Of these values the rows of a template have one: which, for each template of the block.
+    ByTemplate(Listed, Vec<u8>),
 }
 
 /// Ids of so many digits are in the filter of their block.
@@ -56,6 +58,7 @@ impl Entry {
             Kind::Time(_) => 5,
             Kind::Same(_) => 6,
             Kind::Forms(..) => 7,
+            Kind::ByTemplate(..) => 8,
         };
         out.push(kind | u8::from(self.is_indexed) << 7 | u8::from(self.is_filtered) << 6);
         match &self.kind {
@@ -66,9 +69,13 @@ impl Entry {
             Kind::Hex(shape) => shape.put(out),
             Kind::Forms(numbers, forms) => {
                 numbers.put(out);
-                dictionaries::put_listed(forms, out);
+                dictionaries::put_listed(forms.as_ref(), out);
             }
-            Kind::Few(values) => dictionaries::put_listed(values, out),
+            Kind::Few(values) => dictionaries::put_listed(values.as_ref(), out),
+            Kind::ByTemplate(values, codes) => {
+                dictionaries::put_listed(Some(values), out);
+                put_bytes(out, codes);
+            }
             Kind::Text => {}
         }
         put_u64(out, self.length_min as u64);
@@ -111,6 +118,16 @@ impl Entry {
                 let numbers = Place::read(reader)?;
                 Kind::Forms(numbers, dictionaries::read_listed(reader, dictionaries)?)
             }
+            8 => {
+                let values = dictionaries::read_listed(reader, dictionaries)?;
+                let codes = reader.bytes()?.to_vec();
+                let wrong = CodecError { offset: reader.offset(), expected: "values by template" };
+                let values = values.ok_or(wrong)?;
+                if codes.iter().any(|code| usize::from(*code) >= values.texts.len()) {
+                    return Err(wrong);
+                }
+                Kind::ByTemplate(values, codes)
+            }
             _ => {
                 return Err(CodecError { offset: reader.offset(), expected: "a kind of column" });
             }
@@ -127,7 +144,9 @@ impl Entry {
         match &self.kind {
             Kind::One(value) => bytes.insert_all(value),
             Kind::Time(shape) => bytes.insert_all(&shape.bytes()),
-            Kind::Few(Some(values)) => bytes.insert_all(&values.texts.bytes),
+            Kind::Few(Some(values)) | Kind::ByTemplate(values, _) => {
+                bytes.insert_all(&values.texts.bytes);
+            }
             Kind::Forms(_, Some(forms)) => bytes = forms::bytes_of(&forms.texts),
             Kind::Few(None) | Kind::Text | Kind::Same(_) | Kind::Forms(_, None) => {
                 return ByteSet::ALL;
@@ -150,6 +169,7 @@ impl Entry {
             Kind::Time(_) => "time",
             Kind::Same(_) => "same",
             Kind::Forms(..) => "forms",
+            Kind::ByTemplate(..) => "template",
         }
     }
 
@@ -160,7 +180,8 @@ impl Entry {
 
     /// Where its bytes lie; nowhere if the entry tells everything.
     pub(crate) fn place(&self) -> Option<Place> {
-        (!matches!(self.kind, Kind::One(_) | Kind::Same(_))).then_some(self.place)
+        let has_none = matches!(self.kind, Kind::One(_) | Kind::Same(_) | Kind::ByTemplate(..));
+        (!has_none).then_some(self.place)
     }
 
     /// Where the numbers of its values lie, if not with the rest.
@@ -180,6 +201,14 @@ impl Entry {
     pub(crate) fn same_as(&self) -> Option<usize> {
         match self.kind {
             Kind::Same(field) => Some(field as usize),
+            _ => None,
+        }
+    }
+
+    /// The values, and which of them the rows of each template have, if that tells everything.
+    pub(crate) fn by_template(&self) -> Option<(&Arc<Texts>, &[u8])> {
+        match &self.kind {
+            Kind::ByTemplate(values, codes) => Some((&values.texts, codes)),
             _ => None,
         }
     }
@@ -205,7 +234,9 @@ impl Entry {
         }
         match &self.kind {
             Kind::One(value) => spot.holds(value, text),
-            Kind::Few(Some(values)) => values.texts.iter().any(|value| spot.holds(value, text)),
+            Kind::Few(Some(values)) | Kind::ByTemplate(values, _) => {
+                values.texts.iter().any(|value| spot.holds(value, text))
+            }
             Kind::Forms(_, Some(forms)) => forms::may_hold(&forms.texts, text),
             Kind::Few(None) | Kind::Text | Kind::Same(_) | Kind::Forms(_, None) => true,
             Kind::Time(shape) => text.iter().all(|byte| shape.bytes().contains(byte)),
@@ -225,7 +256,7 @@ impl Entry {
         }
         match &self.kind {
             Kind::One(value) => spot.holds(&value.to_ascii_lowercase(), text),
-            Kind::Few(Some(values)) => {
+            Kind::Few(Some(values)) | Kind::ByTemplate(values, _) => {
                 values.texts.to_lower().iter().any(|value| spot.holds(value, text))
             }
             Kind::Forms(_, Some(forms)) => forms::may_hold(&forms.texts.to_lower(), text),
@@ -280,7 +311,7 @@ impl Entry {
                 let values = distances.map(|(at, distance)| shape.value(distance, time(at)));
                 Column::Time(*shape, values.collect())
             }
-            Kind::Same(_) => return Err(wrong("a column of its own")),
+            Kind::Same(_) | Kind::ByTemplate(..) => return Err(wrong("a column of its own")),
             Kind::Forms(_, forms) => Column::Forms(Forms::read(
                 forms.as_ref().map(|listed| &listed.texts),
                 bytes,

@@ -1,5 +1,5 @@
-//! Texts of a few forms, such as paths and the lines of stack traces. A text is cut into lines; what
-//! a line is without the digits of its numbers is its form. Forms are kept once, a line is the
+//! Texts of a few forms, such as paths and the lines of stack traces. A text is cut into lines;
+//! what a line is without the digits of its numbers is its form. Forms are kept once, a line is the
 //! number of its form, and its numbers are kept with those of the other lines of the form.
 //!
 //! A text without digits is looked for in the forms alone.

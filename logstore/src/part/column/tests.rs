@@ -21,7 +21,13 @@ impl Indexing for NoIndex {
 fn stored(values: &[&[u8]]) -> (Entry, Column) {
     let mut frames = FrameWriter::new().unwrap();
     let mut header = Vec::new();
-    let column = Values { texts: values, rows: None, times: &vec![0; values.len()], fields: &[] };
+    let column = Values {
+        texts: values,
+        rows: None,
+        times: &vec![0; values.len()],
+        fields: &[],
+        templates: &[],
+    };
     let mut encoder = Encoder::default();
     encoder.encode(&column, &mut frames, &mut NoIndex, &mut header).unwrap();
     let mut told = Vec::new();

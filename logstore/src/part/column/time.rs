@@ -1,5 +1,5 @@
-//! Times as text that are near those of their rows: `2026-11-22T10:00:00.123Z`, or digits since 1970
-//! such as `1795341600123`. Only how far each is from the time of its row is kept, in units of its
+//! Times as text that are near those of their rows: `2026-11-22T10:00:00.123Z`, or digits since
+//! 1970 such as `1795341600123`. Only how far each is from the time of its row is kept, in units of its
 //! last digit, which mostly is little.
 
 use disk::codec::{CodecError, Reader};
