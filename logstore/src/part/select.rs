@@ -257,7 +257,12 @@ impl Filter {
             }
             start = end;
         }
-        if self.templates.is_some() {
+        // Texts are looked for in the wanted templates alone, and often stand in none: then the
+        // templates of rows need not be read.
+        let finds_wanted = |line: &&LineFilter| {
+            line.is_wanted && line.alternatives.iter().all(|own| own.literals.is_some())
+        };
+        if self.templates.is_some() && !self.lines.iter().any(|line| finds_wanted(&line)) {
             let wanted = entry.templates.iter().map(|(id, _)| self.wants_template(*id));
             let wanted: Vec<bool> = wanted.collect();
             if wanted.contains(&false) {
@@ -288,7 +293,8 @@ impl Filter {
             }
             rows.and(&self.matching(matcher, block)?);
         }
-        for line in &self.lines {
+        let others = self.lines.iter().filter(|line| !finds_wanted(line));
+        for line in self.lines.iter().filter(finds_wanted).chain(others) {
             if rows.is_empty() {
                 break;
             }
