@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use disk::Journal;
 use disk::files::{Files, create_folders};
 use disk::journal::{CorruptRecord, Replayed};
-use disk::Journal;
 use model::write::{LogBatch, WriteOutcome};
 use model::{Clock, Commit, Labels, LogSink, TimestampNs};
 use parking_lot::{Mutex, RwLock};
