@@ -29,7 +29,8 @@ pub(crate) struct Sink {
 /// A text is handed over in pieces of about this size.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 /// A client that takes no chunk for so long has gone.
-const STALL_MAX: Duration = Duration::from_secs(60);
+const STALL_MAX: Duration =
+    if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(60) };
 
 impl Sink {
     /// Sends to `chunks`, and tells `first` of the first one.
@@ -50,6 +51,11 @@ impl Sink {
             let sent = tokio::time::timeout(STALL_MAX, self.chunks.send(bytes));
             self.is_gone = !matches!(self.runtime.block_on(sent), Ok(Ok(())));
         }
+    }
+
+    /// Whether nobody takes what is sent, of which some is lost by then.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone
     }
 }
 
@@ -77,7 +83,7 @@ impl Json {
 
     /// Whether nobody reads on, so that the rest need not be written.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.1.as_ref().is_some_and(|sink| sink.is_gone)
+        self.1.as_ref().is_some_and(Sink::is_gone)
     }
 
     /// Appends text that is JSON already.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use ::query::logql::{self, Expr, LogExpr};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -126,8 +127,8 @@ impl IntoResponse for Failure {
     }
 }
 
-fn json_response(text: String) -> Response {
-    ([(CONTENT_TYPE, "application/json; charset=UTF-8")], text).into_response()
+fn json_response(body: impl Into<Body>) -> Response {
+    ([(CONTENT_TYPE, "application/json; charset=UTF-8")], body.into()).into_response()
 }
 
 /// A JSON answer that is made at once.

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt as _};
 use model::read::{Cancel, Threads};
-use model::{Clock, QueryContext, QueryLimits};
+use model::{Clock, ErrorKind, QueryContext, QueryLimits};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::error::{Error, Result};
@@ -166,7 +166,11 @@ impl Runner {
     ) -> Result<Body> {
         self.send_while_written(timeout, move |context, timing, sink| {
             let mut json = Json::with_sink(sink);
-            work(context, timing, &mut json).map(|()| json.finish().into())
+            work(context, timing, &mut json)?;
+            if json.is_abandoned() {
+                return Err(not_taken());
+            }
+            Ok(json.finish().into())
         })
         .await
     }
@@ -179,7 +183,11 @@ impl Runner {
     ) -> Result<Body> {
         self.send_while_written(timeout, move |context, _, sink| {
             let mut chunks = Chunks { written: Vec::new(), sink };
-            work(context, &mut chunks).map(|()| chunks.written.into())
+            work(context, &mut chunks)?;
+            if chunks.sink.is_gone() {
+                return Err(not_taken());
+            }
+            Ok(chunks.written.into())
         })
         .await
     }
@@ -215,13 +223,20 @@ impl Runner {
             };
             Some((rest, (None, chunks, guard)))
         });
-        Ok(Body::from_stream(body))
+        // Who compresses it asks again after the end.
+        Ok(Body::from_stream(body.fuse()))
     }
 
     /// Time on the monotonic clock.
     pub(crate) fn monotonic(&self) -> Duration {
         self.clock.monotonic()
     }
+}
+
+/// What breaks an answer off of which pieces are missing.
+fn not_taken() -> Error {
+    let message = "the client took nothing of the answer for too long";
+    model::Error::new(ErrorKind::Canceled, message).into()
 }
 
 fn defect(error: tokio::task::JoinError) -> Error {
@@ -273,6 +288,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_end_of_a_long_answer_may_be_asked_for_again() {
+        let runner = runner();
+        let body = runner.respond(None, |_, _, json| {
+            write_numbers(json, 200_000);
+            Ok(())
+        });
+        let mut body = body.await.unwrap();
+        while body.frame().await.is_some() {}
+        // As the compression of answers does.
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
     async fn what_fails_before_the_first_piece_is_an_error_and_after_it_breaks_the_answer_off() {
         let fails = |count| {
             move |_: &QueryContext, _: Timing, json: &mut Json| {
@@ -282,6 +310,21 @@ mod tests {
         };
         assert!(runner().respond(None, fails(3)).await.is_err());
         let body = runner().respond(None, fails(200_000)).await.unwrap();
+        assert!(body.collect().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_not_taken_in_time_breaks_off() {
+        let runner = runner();
+        let body = runner.respond(None, |_, _, json| {
+            while !json.is_abandoned() {
+                write_numbers(json, 100_000);
+            }
+            Ok(())
+        });
+        let body = body.await.unwrap();
+        // The query gives its slot back when it has waited long enough.
+        drop(runner.slots.acquire_many(runner.concurrent_max as u32).await.unwrap());
         assert!(body.collect().await.is_err());
     }
 

@@ -34,15 +34,24 @@ pub static BUILTINS: &[Function] = &[
     Function::exact("len", 1, |call| length(call.value(0)).map(|n| Value::Int(to_int(n)))),
     Function::variadic("index", 1, index),
     Function::variadic("slice", 1, slice),
-    Function::variadic("print", 0, |call| format::sprint(call.args).map(Value::text)),
-    Function::variadic("println", 0, |call| format::sprintln(call.args).map(Value::text)),
-    Function::variadic("printf", 1, |call| {
-        format::sprintf(call.text(0)?, call.args.get(1..).unwrap_or(&[])).map(Value::text)
+    Function::variadic("print", 0, |call| {
+        format::sprint(call.args, call.bytes_max).map(Value::text)
     }),
-    Function::variadic("html", 0, |call| Ok(Value::text(html(&format::joined(call.args)?)))),
-    Function::variadic("js", 0, |call| Ok(Value::text(js(&format::joined(call.args)?)))),
+    Function::variadic("println", 0, |call| {
+        format::sprintln(call.args, call.bytes_max).map(Value::text)
+    }),
+    Function::variadic("printf", 1, |call| {
+        format::sprintf(call.text(0)?, call.args.get(1..).unwrap_or(&[]), call.bytes_max)
+            .map(Value::text)
+    }),
+    Function::variadic("html", 0, |call| {
+        Ok(Value::text(html(&format::joined(call.args, call.bytes_max)?)))
+    }),
+    Function::variadic("js", 0, |call| {
+        Ok(Value::text(js(&format::joined(call.args, call.bytes_max)?)))
+    }),
     Function::variadic("urlquery", 0, |call| {
-        Ok(Value::text(query_escape(&format::joined(call.args)?)))
+        Ok(Value::text(query_escape(&format::joined(call.args, call.bytes_max)?)))
     }),
 ];
 

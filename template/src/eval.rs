@@ -10,7 +10,7 @@ mod field;
 use crate::error::{Fault, TemplateError};
 use crate::format;
 use crate::function::{Call, Function, MissingKey, Regexes, Run, Steps, World};
-use crate::limits::{NESTING_MAX, OUTPUT_BYTES_MAX};
+use crate::limits::NESTING_MAX;
 use crate::program::Program;
 use crate::syntax::{
     Body, Branch, Command, Loop, Node, Operand, OperandKind, Pipe, Place, TemplateCall, Variable,
@@ -102,6 +102,7 @@ pub(crate) fn run<'v>(
         world,
         regexes: &program.regexes,
         missing_key: program.language.missing_key,
+        bytes_max: program.language.output_bytes_max,
         steps: Steps::default(),
         depth: 0,
         out: String::with_capacity(OUTPUT_BYTES_FIRST),
@@ -117,7 +118,7 @@ pub(crate) fn run<'v>(
         Err(stop) => Err(match *stop {
             Stop::Fault(fault, body) => fault.render_error(&body.text),
             Stop::Full => {
-                TemplateError::TooLarge { what: "bytes of output", limit: OUTPUT_BYTES_MAX }
+                TemplateError::TooLarge { what: "bytes of output", limit: evaluator.bytes_max }
             }
         }),
     }
@@ -128,6 +129,8 @@ struct Evaluator<'v> {
     world: &'v dyn World,
     regexes: &'v Regexes,
     missing_key: MissingKey,
+    /// The longest output, and the longest text on the way.
+    bytes_max: usize,
     steps: Steps,
     depth: usize,
     out: String,
@@ -154,7 +157,7 @@ impl<'v> Evaluator<'v> {
     }
 
     fn print_text(&mut self, text: &str) -> Answer<'v, ()> {
-        if self.out.len() + text.len() > OUTPUT_BYTES_MAX {
+        if self.out.len() + text.len() > self.bytes_max {
             return Err(Box::new(Stop::Full));
         }
         self.out.push_str(text);
@@ -166,7 +169,7 @@ impl<'v> Evaluator<'v> {
             Value::Text(text) => self.print_text(text),
             Value::Nil => self.print_text("<no value>"),
             other => {
-                let mut out = format::Bounded::new(&mut self.out);
+                let mut out = format::Bounded::new(&mut self.out, self.bytes_max);
                 format::print(&mut out, other).map_err(|format::Full| Box::new(Stop::Full))
             }
         }
@@ -306,7 +309,8 @@ impl<'v> Evaluator<'v> {
                 }
             }
             other => {
-                let shown = format::sprint(std::slice::from_ref(other)).unwrap_or_default();
+                let shown =
+                    format::sprint(std::slice::from_ref(other), self.bytes_max).unwrap_or_default();
                 return frame.fault(place, format!("range can't iterate over {shown}"));
             }
         }
@@ -468,9 +472,11 @@ impl<'v> Evaluator<'v> {
             world: self.world,
             regexes: self.regexes,
             steps: &self.steps,
+            bytes_max: self.bytes_max,
         };
         let read: u64 = call.args.iter().map(Value::steps).sum();
-        let made = run(&call).and_then(|value| field::check_made(value, read, &self.steps));
+        let made = run(&call)
+            .and_then(|value| field::check_made(value, read, &self.steps, self.bytes_max));
         self.args.truncate(start);
         made.or_else(|message| {
             frame.fault(place, format!("error calling {}: {message}", function.name))

@@ -5,7 +5,6 @@
 mod numbers;
 mod verbs;
 
-use crate::limits::OUTPUT_BYTES_MAX;
 use crate::value::Value;
 
 use numbers::Style;
@@ -19,15 +18,16 @@ pub(crate) struct Full;
 /// An output that refuses to grow too long.
 pub(crate) struct Bounded<'o> {
     out: &'o mut String,
+    bytes_max: usize,
 }
 
 impl<'o> Bounded<'o> {
-    pub(crate) fn new(out: &'o mut String) -> Self {
-        Bounded { out }
+    pub(crate) fn new(out: &'o mut String, bytes_max: usize) -> Self {
+        Bounded { out, bytes_max }
     }
 
     pub(crate) fn push(&mut self, text: &str) -> Result<(), Full> {
-        if self.out.len() + text.len() > OUTPUT_BYTES_MAX {
+        if self.out.len() + text.len() > self.bytes_max {
             return Err(Full);
         }
         self.out.push_str(text);
@@ -36,7 +36,7 @@ impl<'o> Bounded<'o> {
 
     /// Adds a character several times.
     pub(crate) fn fill(&mut self, c: char, count: usize) -> Result<(), Full> {
-        if self.out.len().saturating_add(count) > OUTPUT_BYTES_MAX {
+        if self.out.len().saturating_add(count) > self.bytes_max {
             return Err(Full);
         }
         self.out.extend(std::iter::repeat_n(c, count));
@@ -45,10 +45,13 @@ impl<'o> Bounded<'o> {
 }
 
 /// What is written into a text; refuses what grows too long.
-fn written(write: impl FnOnce(&mut Bounded<'_>) -> Result<(), Full>) -> Result<String, String> {
+fn written(
+    bytes_max: usize,
+    write: impl FnOnce(&mut Bounded<'_>) -> Result<(), Full>,
+) -> Result<String, String> {
     let mut out = String::new();
-    write(&mut Bounded::new(&mut out))
-        .map_err(|Full| format!("a text has more than {OUTPUT_BYTES_MAX} bytes"))?;
+    write(&mut Bounded::new(&mut out, bytes_max))
+        .map_err(|Full| format!("a text has more than {bytes_max} bytes"))?;
     Ok(out)
 }
 
@@ -58,8 +61,8 @@ pub(crate) fn print(out: &mut Bounded<'_>, value: &Value<'_>) -> Result<(), Full
 }
 
 /// Go's `fmt.Sprint`: blanks only between two that are no strings.
-pub(crate) fn sprint(values: &[Value<'_>]) -> Result<String, String> {
-    written(|out| {
+pub(crate) fn sprint(values: &[Value<'_>], bytes_max: usize) -> Result<String, String> {
+    written(bytes_max, |out| {
         let mut was_text = true;
         for (i, value) in values.iter().enumerate() {
             let is_text = matches!(value.plain(), Value::Text(_));
@@ -74,8 +77,8 @@ pub(crate) fn sprint(values: &[Value<'_>]) -> Result<String, String> {
 }
 
 /// Go's `fmt.Sprintln`.
-pub(crate) fn sprintln(values: &[Value<'_>]) -> Result<String, String> {
-    written(|out| {
+pub(crate) fn sprintln(values: &[Value<'_>], bytes_max: usize) -> Result<String, String> {
+    written(bytes_max, |out| {
         for (i, value) in values.iter().enumerate() {
             if i > 0 {
                 out.push(" ")?;
@@ -87,12 +90,16 @@ pub(crate) fn sprintln(values: &[Value<'_>]) -> Result<String, String> {
 }
 
 /// Go's `fmt.Sprintf`: what does not fit the format is told inside of the result.
-pub(crate) fn sprintf(format: &str, values: &[Value<'_>]) -> Result<String, String> {
-    written(|out| Printf { out, format, at: 0, values, next: 0, reordered: false }.run())
+pub(crate) fn sprintf(
+    format: &str,
+    values: &[Value<'_>],
+    bytes_max: usize,
+) -> Result<String, String> {
+    written(bytes_max, |out| Printf { out, format, at: 0, values, next: 0, reordered: false }.run())
 }
 
 /// How `fmt.Sprint` would show arguments as one text.
-pub(crate) fn joined(values: &[Value<'_>]) -> Result<String, String> {
+pub(crate) fn joined(values: &[Value<'_>], bytes_max: usize) -> Result<String, String> {
     match values {
         [Value::Text(text)] => Ok(text.to_string()),
         values => {
@@ -104,7 +111,7 @@ pub(crate) fn joined(values: &[Value<'_>]) -> Result<String, String> {
                     other => other.clone(),
                 })
                 .collect();
-            sprint(&shown)
+            sprint(&shown, bytes_max)
         }
     }
 }

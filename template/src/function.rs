@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use regex::Regex;
 
-use crate::limits::{OUTPUT_BYTES_MAX, REGEX_STEPS, REGEXES_MAX, STEPS_MAX};
+use crate::limits::{REGEX_STEPS, REGEXES_MAX, STEPS_MAX};
 use crate::value::{Labels, Text, Value};
 
 /// What a function makes, or why it can not.
@@ -129,6 +129,8 @@ pub struct Language {
     pub variables: &'static [&'static str],
     /// What a missing key is.
     pub missing_key: MissingKey,
+    /// The longest rendered text, and the longest that a function may make.
+    pub output_bytes_max: usize,
 }
 
 impl Language {
@@ -179,12 +181,19 @@ pub struct Call<'a, 'v> {
     pub world: &'v dyn World,
     pub(crate) regexes: &'v Regexes,
     pub(crate) steps: &'a Steps,
+    /// The longest text that it may make.
+    pub(crate) bytes_max: usize,
 }
 
 impl<'a, 'v> Call<'a, 'v> {
     /// An argument; nil if there is none.
     pub fn value(&self, place: usize) -> &'a Value<'v> {
         self.args.get(place).unwrap_or(&Value::Nil)
+    }
+
+    /// Refuses to make a text of so many bytes.
+    pub fn check_bytes(&self, bytes: usize) -> Result<(), String> {
+        check_bytes(bytes, self.bytes_max)
     }
 
     /// A string argument.
@@ -228,10 +237,10 @@ pub(crate) fn wrong_type(expected: &str, value: &Value<'_>) -> String {
     }
 }
 
-/// Refuses a text of so many bytes before it is made.
-pub fn check_bytes(bytes: usize) -> Result<(), String> {
-    if bytes > OUTPUT_BYTES_MAX {
-        return Err(format!("a text has more than {OUTPUT_BYTES_MAX} bytes"));
+/// Refuses a text that is longer than it may be.
+pub(crate) fn check_bytes(bytes: usize, bytes_max: usize) -> Result<(), String> {
+    if bytes > bytes_max {
+        return Err(format!("a text has more than {bytes_max} bytes"));
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub mod values;
 
 pub use builtins::BUILTINS;
 pub use error::{Result, TemplateError};
-pub use function::{Answer, Call, Function, Language, MissingKey, Run, Sample, World, check_bytes};
+pub use function::{Answer, Call, Function, Language, MissingKey, Run, Sample, World};
 pub use gotime::GoTime;
 pub use line::LineTemplate;
 pub use number::{format_float, humanize, humanize_duration};

@@ -5,9 +5,13 @@
 /// The longest template text.
 pub const TEXT_BYTES_MAX: usize = 64 << 10;
 
-/// The longest rendered text, and the longest text that any function may make on the way. A text
-/// that comes from outside, such as a log line, may be longer.
+/// The longest rendered text of rules and notifications, and the longest text that any function may
+/// make on the way. A text that comes from outside may be longer.
 pub const OUTPUT_BYTES_MAX: usize = 64 << 10;
+
+/// The same of templates of log lines, which must have room for lines of any length that are kept
+/// (256 KiB unless the configuration says otherwise) with what is put around them.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// Steps of one rendering: each node, call and round of a loop is one, and so are
 /// [`STEP_BYTES`] that a call reads or makes.

@@ -10,6 +10,7 @@ mod times;
 
 use crate::error::Result;
 use crate::function::{Language, MissingKey, World};
+use crate::limits::LINE_BYTES_MAX;
 use crate::program::Program;
 use crate::value::{TextMap, Texts, Value};
 
@@ -20,6 +21,7 @@ static LINES: Language = Language {
     functions: &[LINE_FUNCTIONS, texts::TEXT_FUNCTIONS, times::TIME_FUNCTIONS],
     variables: &[],
     missing_key: MissingKey::Zero,
+    output_bytes_max: LINE_BYTES_MAX,
 };
 
 /// What the functions of a template know of the line that is being made.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::function::{Language, MissingKey, Sample, World};
+use crate::limits::OUTPUT_BYTES_MAX;
 use crate::program::Program;
 use crate::value::{Labels, Texts, Value};
 
@@ -18,6 +19,7 @@ pub static RULES: Language = Language {
     functions: &[RULE_FUNCTIONS],
     variables: &["$labels", "$externalLabels", "$externalURL", "$value"],
     missing_key: MissingKey::Zero,
+    output_bytes_max: OUTPUT_BYTES_MAX,
 };
 
 /// Answers a query at the time of the evaluation, or says why not.

@@ -7,11 +7,16 @@ mod hosts;
 
 use std::collections::BTreeMap;
 
+use crate::limits::OUTPUT_BYTES_MAX;
 use crate::{Language, MissingKey, Program, Result, Value, World};
 
 /// Only what every language has.
-static PLAIN: Language =
-    Language { functions: &[], variables: &[], missing_key: MissingKey::Invalid };
+static PLAIN: Language = Language {
+    functions: &[],
+    variables: &[],
+    missing_key: MissingKey::Invalid,
+    output_bytes_max: OUTPUT_BYTES_MAX,
+};
 
 struct Nowhere;
 

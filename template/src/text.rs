@@ -23,6 +23,7 @@ pub(crate) fn replace_all(
     regex: &regex::Regex,
     replacement: &str,
     written: &str,
+    bytes_max: usize,
 ) -> Result<String, String> {
     let mut made = String::with_capacity(written.len());
     let mut copied = 0;
@@ -31,7 +32,7 @@ pub(crate) fn replace_all(
         made.push_str(&written[copied..whole.start()]);
         captures.expand(replacement, &mut made);
         copied = whole.end();
-        check_bytes(made.len())?;
+        check_bytes(made.len(), bytes_max)?;
     }
     made.push_str(&written[copied..]);
     Ok(made)

@@ -24,8 +24,9 @@ const SERIES_MAX: usize = 5000;
 /// Counts by stream and step of `(start, end]`: the store has such counts, and reads no line for
 /// them.
 pub(crate) fn counts(matchers: Vec<Matcher>, over: RangeNs, step_ns: i64) -> LogCountRequest {
-    let length = over.end.0.saturating_sub(over.start.0).max(1);
-    let step_ns = step_ns.min(length);
+    // A range that is longer than 63 bits has more buckets than fit, and is refused for it.
+    let length = (i128::from(over.end.0) - i128::from(over.start.0)).max(1);
+    let step_ns = i64::try_from(length).map_or(step_ns, |length| step_ns.min(length));
     LogCountRequest {
         matchers,
         lines: Vec::new(),
@@ -33,7 +34,7 @@ pub(crate) fn counts(matchers: Vec<Matcher>, over: RangeNs, step_ns: i64) -> Log
         start: over.start,
         width_ns: step_ns,
         // The last step may end behind the range.
-        buckets: usize::try_from((length - 1) / step_ns + 1).unwrap_or(1),
+        buckets: usize::try_from((length - 1) / i128::from(step_ns) + 1).unwrap_or(usize::MAX),
         by_fields: Vec::new(),
         by_pattern: false,
     }

@@ -9,7 +9,7 @@ use model::{Labels, LogSource, QueryContext, TimestampNs};
 use query::logql::{self, Expr, LogResult, LogVisit, StreamGroups, Value};
 use rustc_hash::FxHashMap;
 
-use super::result::{Cost, answer_text, wants_categories};
+use super::result::{Cost, wants_categories, write_answer};
 use super::{Answer, json_response, parse, range, success};
 use crate::error::{Error, Result};
 use crate::parameters::Parameters;
@@ -24,7 +24,8 @@ fn cost(app: &Shared, stats: logql::LogStats, timing: Timing) -> Cost {
 /// `query`: numbers at one instant.
 pub(super) async fn instant(State(app): App, headers: HeaderMap, parameters: Parameters) -> Answer {
     let at = parameters.time_ns("time")?.unwrap_or_else(|| app.state.clock.now());
-    range::lines(&parameters, app.state.options.log_lines_max)?;
+    // Numbers have no lines, whatever their limit.
+    range::lines(&parameters, usize::MAX)?;
     range::direction(&parameters)?;
     let expr = parse(&parameters)?;
     if matches!(expr, Expr::Log(_)) {
@@ -36,27 +37,30 @@ pub(super) async fn instant(State(app): App, headers: HeaderMap, parameters: Par
         .into());
     }
     let (shared, categorized) = (app.clone(), wants_categories(&headers));
-    let text = app.runner.run(None, move |context, timing| {
+    let body = app.runner.respond(None, move |context, timing, json| {
         let source = shared.state.logs.as_ref();
         let options = logql::InstantOptions::default();
         let evaluation = logql::evaluate_instant(&expr, at, &options, source, context)?;
         let cost = cost(&shared, evaluation.stats, timing);
-        Ok(answer_text(evaluation.value, categorized, &cost, &evaluation.warnings))
+        write_answer(json, evaluation.value, categorized, &cost, &evaluation.warnings);
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 /// `query_range`: lines of a range, or numbers in steps.
 pub(super) async fn range(State(app): App, headers: HeaderMap, parameters: Parameters) -> Answer {
     let options = &app.state.options;
     let over = range::read_positive(&parameters, app.state.clock.as_ref(), range::HOUR_NS)?;
-    let limit = range::lines(&parameters, options.log_lines_max)?;
+    let expr = parse(&parameters)?;
+    // Numbers have no lines, whatever their limit.
+    let is_log = matches!(expr, Expr::Log(_));
+    let limit = range::lines(&parameters, if is_log { options.log_lines_max } else { usize::MAX })?;
     let direction = range::direction(&parameters)?;
     let step_ns = range::step_ns(&parameters, over, options.points_per_series_max)?;
     let interval_ns = range::interval_ns(&parameters)?;
-    let expr = parse(&parameters)?;
     let (shared, categorized) = (app.clone(), wants_categories(&headers));
-    let text = app.runner.run(None, move |context, timing| {
+    let body = app.runner.respond(None, move |context, timing, json| {
         let source = shared.state.logs.as_ref();
         let (value, stats, warnings) = match &expr {
             Expr::Log(log) => {
@@ -79,9 +83,10 @@ pub(super) async fn range(State(app): App, headers: HeaderMap, parameters: Param
             Expr::Metric(_) => metric_range(&expr, over, step_ns, &shared, context)?,
         };
         let cost = cost(&shared, stats, timing);
-        Ok(answer_text(value, categorized, &cost, &warnings))
+        write_answer(json, value, categorized, &cost, &warnings);
+        Ok(())
     });
-    Ok(json_response(text.await?))
+    Ok(json_response(body.await?))
 }
 
 /// Lines with at least `interval_ns` between two of a stream.

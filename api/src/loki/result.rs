@@ -27,13 +27,13 @@ pub(super) struct Cost {
 }
 
 /// The whole answer of a query.
-pub(super) fn answer_text(
+pub(super) fn write_answer(
+    json: &mut Json,
     value: Value,
     categorized: bool,
     cost: &Cost,
     warnings: &[String],
-) -> String {
-    let mut json = Json::new();
+) {
     json.raw(r#"{"status":"success","data":{"resultType":""#);
     json.raw(match &value {
         Value::Streams(_) => "streams",
@@ -48,18 +48,17 @@ pub(super) fn answer_text(
         r#"","result":"#
     });
     let returned = match value {
-        Value::Streams(result) => write_streams(&mut json, result, categorized),
-        Value::Metric(value) => write_metric(&mut json, &value),
+        Value::Streams(result) => write_streams(json, result, categorized),
+        Value::Metric(value) => write_metric(json, &value),
     };
     json.raw(r#","stats":"#);
-    write_stats(&mut json, cost, returned);
+    write_stats(json, cost, returned);
     json.raw("}");
     if !warnings.is_empty() {
         json.raw(r#","warnings":"#);
         json.strings(warnings);
     }
     json.raw("}");
-    json.finish()
 }
 
 fn write_streams(json: &mut Json, result: LogResult, categorized: bool) -> usize {

@@ -64,6 +64,44 @@ async fn an_interval_keeps_lines_of_a_stream_apart() {
 }
 
 #[tokio::test]
+async fn numbers_have_no_limit_of_lines() {
+    let fixture = Fixture::new();
+    let query = encode("vector(1)");
+    for path in ["query", "query_range"] {
+        let reply = fixture.get(&format!("{BASE}/{path}?query={query}&limit=10000000")).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+        let message = "limit must be a positive value";
+        fixture.check(&format!("{BASE}/{path}?query={query}&limit=0"), 400, message).await;
+    }
+}
+
+#[tokio::test]
+async fn all_of_time_can_be_asked_for() {
+    let fixture = Fixture::new();
+    let query = format!("query={}", encode(r#"{service_name="shop"}"#));
+    let stats = format!("{BASE}/index/stats?{query}");
+    let hour = fixture.get(&stats).await.text();
+    for range in [format!("start=0&end={}", i64::MAX), "start=0&end=2262-01-01T00:00:00Z".into()] {
+        fixture.check(&format!("{stats}&{range}"), 200, &hour).await;
+        for path in [
+            "/loki/api/v1/index/volume",
+            "/loki/api/v1/index/volume_range",
+            "/loki/api/v1/patterns",
+            "/native/v1/logs/facets",
+            "/native/v1/logs/patterns",
+            "/native/v1/logs/patterns/compare",
+        ] {
+            let reply = fixture.get(&format!("{path}?{query}&{range}")).await;
+            assert_eq!(reply.status, 200, "{path}?{range}: {}", reply.text());
+            assert!(reply.text().contains("shop") || reply.text().contains("stock"), "{path}");
+        }
+    }
+    let reply = fixture.get(&format!("{stats}&start={}&end={}", i64::MIN, i64::MAX)).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().contains("do not fit into time"), "{}", reply.text());
+}
+
+#[tokio::test]
 async fn patterns_mind_filters() {
     let fixture = Fixture::new();
     let query = encode(r#"{service_name="shop"} |= "stock" | detected_level="error""#);

@@ -95,6 +95,39 @@ async fn patterns_that_differ_are_sorted_by_how_much() {
 }
 
 #[tokio::test]
+async fn a_pattern_that_got_another_name_is_not_new() {
+    // What a merge of parts finds in lines is more general than what was found in a few.
+    let lines: [(&str, &[i64]); 5] = [
+        ("user anna logged in", &[110, 100]),
+        ("user <_> logged in", &[50, 40, 30, 20]),
+        ("disk sd<_> is full", &[90]),
+        ("disk sda is full", &[10]),
+        ("disk sda is gone", &[5]),
+    ];
+    let fixture = fixture(&lines);
+    let range = format!("?start={}&end={NOW}&step=30s", NOW - 60);
+    let data = ask(&fixture, &format!("{range}&new_since={}", NOW - 60)).await;
+    assert_eq!(names(&data, "rows"), ["disk sda is gone"]);
+    let data = ask(&fixture, &range).await;
+    assert_eq!(
+        names(&data, "rows"),
+        ["user <_> logged in", "disk sd<_> is full", "disk sda is gone"]
+    );
+    assert_eq!((&data["rows"][0]["previous"], &data["rows"][0]["factor"]), (&json!(2), &json!(2)));
+    assert_eq!(data["rows"][1]["previous"], 1);
+    let data = ask(&fixture, &format!("/compare?start={}&end={NOW}", NOW - 60)).await;
+    assert_eq!(
+        data["patterns"],
+        json!([
+            {"pattern": "disk sda is gone", "change": "appeared", "records": 1, "baseRecords": 0,
+             "factor": null},
+            {"pattern": "user <_> logged in", "change": "more", "records": 4, "baseRecords": 2,
+             "factor": 2},
+        ])
+    );
+}
+
+#[tokio::test]
 async fn what_can_not_be_counted_is_refused() {
     let fixture = fixture(&[]);
     let json = encode(r#"{app="p"} | json"#);

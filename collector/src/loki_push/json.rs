@@ -38,9 +38,10 @@ pub(super) struct Entry<'a> {
     pub(super) metadata: Pairs<'a>,
 }
 
-/// A string.
-#[derive(Debug, Deserialize, Clone)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+/// A string. What is no text in it, bytes or halves of surrogate pairs, is replaced, as it is in
+/// protobuf: agents send what programs have written.
+#[derive(Debug, Clone)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 /// An object of strings, in order.
 #[derive(Debug, Default)]
@@ -62,6 +63,28 @@ pub(super) fn read(body: &[u8]) -> Result<Push<'_>, String> {
              {{\"app\": \"shop\"}}, \"values\": [[\"<unix nanoseconds>\", \"<line>\"]]}}]}}"
         )
     })
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Text<'de>, E> {
+                Ok(Text(String::from_utf8_lossy(bytes)))
+            }
+
+            fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Text<'de>, E> {
+                Ok(Text(String::from_utf8_lossy(bytes).into_owned().into()))
+            }
+        }
+        deserializer.deserialize_bytes(TextVisitor)
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {

@@ -131,6 +131,21 @@ async fn what_is_bad_is_refused_by_name_and_the_rest_is_kept() {
 }
 
 #[tokio::test]
+async fn what_is_no_text_in_json_is_replaced() {
+    let bench = Bench::new(Limits::default());
+    let headers = [("content-type", "application/json")];
+    let body = b"{\"streams\": [{\"stream\": {\"\": \"x\", \"app\": \"a\\ud800\"}, \"values\": [\
+        [\"1\", \"b\xffc\", {\"\": \"d\xfe\"}], [\"2\", \"cut \\ud83d\"]]}]}";
+    let answer = send(&bench, "/loki/api/v1/push", &headers, body.to_vec()).await;
+    assert_eq!(answer, (204, String::new()));
+    let lines: Vec<String> = seen(&bench).into_iter().map(|(_, line, _)| line).collect();
+    assert_eq!(lines, ["b\u{fffd}c", "cut \u{fffd}\u{fffd}\u{fffd}"]);
+    let (stream, _, fields) = seen(&bench).swap_remove(0);
+    assert!(stream.starts_with("{_=\"x\", app=\"a\u{fffd}"), "{stream}");
+    assert_eq!(fields[0], ("_".to_owned(), "d\u{fffd}".to_owned()));
+}
+
+#[tokio::test]
 async fn a_long_line_is_cut_marked_and_counted() {
     let bench = Bench::new(Limits { log_line_bytes_max: 4, ..Limits::default() });
     let body =

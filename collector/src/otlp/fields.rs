@@ -90,12 +90,15 @@ pub(crate) fn to_hex(bytes: &[u8]) -> String {
     hex
 }
 
-/// A name of letters, digits and underscores: everything else becomes an underscore, and a leading
-/// digit gets one in front (Loki `pkg/loghttp/push/otlp.go` by way of Prometheus's
+/// A name of letters, digits and underscores: everything else and the name that is empty, which no
+/// query could find, become an underscore, and a leading digit gets one in front (Loki `pkg/loghttp/push/otlp.go` by way of Prometheus's
 /// `NormalizeLabel`).
 pub(crate) fn to_field_name(name: &str) -> Cow<'_, str> {
     let is_clean = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let starts_with_digit = name.as_bytes().first().is_some_and(u8::is_ascii_digit);
+    if name.is_empty() {
+        return Cow::Owned("_".to_owned());
+    }
     if !starts_with_digit && name.bytes().all(is_clean) {
         return Cow::Borrowed(name);
     }
@@ -123,6 +126,7 @@ mod tests {
         assert_eq!(to_field_name("http.status-code"), "http_status_code");
         assert_eq!(to_field_name("plain_1"), "plain_1");
         assert_eq!(to_field_name("1st"), "key_1st");
+        assert_eq!(to_field_name(""), "_");
         assert_eq!(to_field_name("gr\u{f6}\u{df}e"), "gr__e");
     }
 }

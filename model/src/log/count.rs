@@ -64,13 +64,16 @@ pub fn field_of<'a>(stream: &'a Labels, metadata: &'a [Field<'a>], name: &str) -
 }
 
 impl LogCountRequest {
-    /// The range of all buckets; fails if they do not fit into time.
+    /// The range of all buckets, of which the last ends with time at the latest; fails if another
+    /// does.
     pub fn range(&self) -> Result<RangeNs> {
-        let length = i64::try_from(self.buckets).ok().and_then(|n| n.checked_mul(self.width_ns));
-        let end = length.and_then(|length| self.start.0.checked_add(length));
-        match end {
-            Some(end) if self.width_ns > 0 && end < i64::MAX => {
-                Ok(RangeNs { start: self.start.plus_ns(1), end: TimestampNs(end + 1) })
+        let others = i64::try_from(self.buckets).ok().map(|n| n.saturating_sub(1));
+        let length = others.and_then(|n| n.checked_mul(self.width_ns));
+        let last = length.and_then(|length| self.start.0.checked_add(length));
+        match last {
+            Some(last) if self.width_ns > 0 && self.buckets > 0 && last < i64::MAX => {
+                let end = last.saturating_add(self.width_ns).saturating_add(1);
+                Ok(RangeNs { start: self.start.plus_ns(1), end: TimestampNs(end) })
             }
             _ => Err(Error::bad_request(format!(
                 "{} buckets of {} ns from {} on do not fit into time",
@@ -159,6 +162,10 @@ mod tests {
         assert_eq!((range.start.0, range.end.0), (101, 131));
         let buckets = [101, 110, 111, 130].map(|at| request.bucket_of(TimestampNs(at)));
         assert_eq!(buckets, [0, 0, 1, 2]);
+        // The last one may end behind time.
+        let long = LogCountRequest { width_ns: i64::MAX / 2 - 100, ..request.clone() };
+        assert_eq!(long.range().unwrap().end.0, i64::MAX);
+        assert_eq!(long.bucket_of(TimestampNs(i64::MAX - 1)), 2);
         let endless = LogCountRequest { width_ns: i64::MAX, ..request };
         assert!(endless.range().unwrap_err().to_string().contains("do not fit into time"));
     }

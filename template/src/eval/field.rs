@@ -51,9 +51,11 @@ impl<'v> Evaluator<'v> {
             let called = methods::call(receiver, name, args);
             self.args.truncate(start);
             if let Some(made) = called {
-                return made.and_then(|value| check_made(value, read, &self.steps)).or_else(
-                    |message| frame.fault(place, format!("error calling {name}: {message}")),
-                );
+                return made
+                    .and_then(|value| check_made(value, read, &self.steps, self.bytes_max))
+                    .or_else(|message| {
+                        frame.fault(place, format!("error calling {name}: {message}"))
+                    });
             }
         }
         self.entry(frame, receiver, name, place, has_args)
@@ -118,10 +120,11 @@ pub(super) fn check_made<'v>(
     value: Value<'v>,
     read: u64,
     steps: &Steps,
+    bytes_max: usize,
 ) -> Result<Value<'v>, String> {
     let made = match &value {
         Value::Text(Text::Shared(text)) => {
-            check_bytes(text.len())?;
+            check_bytes(text.len(), bytes_max)?;
             value.steps()
         }
         // What is only cut costs nothing.

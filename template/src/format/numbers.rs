@@ -69,11 +69,15 @@ pub(super) fn integer(
     };
     if zeros > 0 {
         let mut zero = String::new();
-        Bounded::new(&mut zero).fill('0', zeros)?;
+        Bounded::new(&mut zero, out.bytes_max).fill('0', zeros)?;
         digits.insert_str(0, &zero);
     }
     pad(out, &Style { zero: false, ..*style }, &format!("{sign}{mark}{digits}"))
 }
+
+/// Digits behind the point of a float. The standard library panics when it is asked for more: it
+/// counts the digits of `e` with the one before the point in 16 bits.
+const FLOAT_DIGITS_MAX: usize = u16::MAX as usize - 1;
 
 /// Writes a float; `v` is `g` with as many digits as are needed.
 pub(super) fn float(
@@ -84,7 +88,7 @@ pub(super) fn float(
 ) -> Result<(), Full> {
     // Nothing that is longer than an output can be printed; the digits are made before that shows.
     let precision = style.precision;
-    if precision.is_some_and(|precision| precision > crate::limits::OUTPUT_BYTES_MAX) {
+    if precision.is_some_and(|precision| precision > out.bytes_max.min(FLOAT_DIGITS_MAX)) {
         return Err(Full);
     }
     let text = match verb {

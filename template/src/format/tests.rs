@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::limits::{LINE_BYTES_MAX, OUTPUT_BYTES_MAX};
 
 fn check(format: &str, values: &[Value<'_>], expected: &str) {
-    assert_eq!(sprintf(format, values).as_deref(), Ok(expected), "{format} {values:?}");
+    assert_eq!(
+        sprintf(format, values, OUTPUT_BYTES_MAX).as_deref(),
+        Ok(expected),
+        "{format} {values:?}"
+    );
 }
 
 fn list(items: Vec<Value<'static>>) -> Value<'static> {
@@ -169,9 +174,9 @@ fn times_and_durations() {
 #[test]
 fn blanks_stand_between_what_is_no_text() {
     let mixed = [Value::Int(1), Value::Int(2), Value::text("a"), Value::Int(3), Value::Nil];
-    assert_eq!(sprint(&mixed).unwrap(), "1 2a3 <nil>");
-    assert_eq!(sprintln(&mixed).unwrap(), "1 2 a 3 <nil>\n");
-    assert_eq!(sprint(&[]).unwrap(), "");
+    assert_eq!(sprint(&mixed, OUTPUT_BYTES_MAX).unwrap(), "1 2a3 <nil>");
+    assert_eq!(sprintln(&mixed, OUTPUT_BYTES_MAX).unwrap(), "1 2 a 3 <nil>\n");
+    assert_eq!(sprint(&[], OUTPUT_BYTES_MAX).unwrap(), "");
 }
 
 #[test]
@@ -187,10 +192,24 @@ fn long_texts_are_refused() {
         "%.999999g",
     ] {
         for value in [Value::Int(1), Value::Float(1.5), Value::text("a")] {
-            if let Ok(made) = sprintf(format, &[value]) {
+            if let Ok(made) = sprintf(format, &[value], OUTPUT_BYTES_MAX) {
                 assert!(made.len() < 100, "{format}");
             }
         }
     }
-    assert!(sprintf("%999999d", &[Value::Int(1)]).unwrap_err().contains("bytes"));
+    let number = [Value::Int(1)];
+    assert!(sprintf("%999999d", &number, OUTPUT_BYTES_MAX).unwrap_err().contains("bytes"));
+    assert_eq!(sprintf("%999999d", &number, LINE_BYTES_MAX).unwrap().len(), 999_999);
+}
+
+#[test]
+fn floats_have_at_most_as_many_digits_as_the_standard_library_prints() {
+    for verb in ["e", "E", "f", "g", "G", "x"] {
+        let format = |digits| format!("%.{digits}{verb}");
+        let values = [Value::Float(1.5)];
+        assert!(sprintf(&format(65_534), &values, LINE_BYTES_MAX).is_ok(), "{verb}");
+        for (digits, bytes_max) in [(65_535, OUTPUT_BYTES_MAX), (65_536, LINE_BYTES_MAX)] {
+            assert!(sprintf(&format(digits), &values, bytes_max).is_err(), "{verb}");
+        }
+    }
 }

@@ -152,12 +152,34 @@ fn mistakes_are_found_when_a_template_is_read() {
 
 #[test]
 fn hostile_templates_end_with_an_error() {
-    check_fails("{{ repeat 1000000000 .app }}", "bytes");
+    check_fails("{{ repeat 1000000000 .app }}", "a text has more than 1048576 bytes");
     check_fails("{{ indent 1000000000 .app }}", "bytes");
     check_fails("{{ alignLeft 1000000000 .app }}", "bytes");
     check_fails("{{ repeat -1 .app }}", "negative");
     check_fails("{{ define \"a\" }}{{ template \"a\" }}{{ end }}{{ template \"a\" }}", "");
     assert!(LineTemplate::parse(&"{{ .app }}".repeat(100_000)).is_err());
+}
+
+#[test]
+fn long_lines_have_room() {
+    let line = "0123456789abcdef".repeat(16 << 10);
+    assert_eq!(line.len(), 256 << 10);
+    let render = |text: &str| {
+        LineTemplate::parse(text).unwrap().render(&Vec::<(&str, &str)>::new(), &line, 1, 2)
+    };
+    for text in [
+        "{{ __line__ }}",
+        "{{ __line__ | replace \"f\" \"gg\" | upper }}",
+        "{{ printf \"%s %s\" __line__ __line__ }}",
+        "{{ print __line__ }}{{ __line__ | b64enc }}",
+        "{{ regexReplaceAll \"[a-f]+\" __line__ \"$0$0\" }}",
+        "{{ repeat 4 __line__ }}",
+    ] {
+        assert!(render(text).unwrap().len() >= line.len(), "{text}");
+    }
+    for text in ["{{ repeat 5 __line__ }}", "{{ range 5 }}{{ __line__ }}{{ end }}"] {
+        assert!(render(text).unwrap_err().to_string().contains("1048576"), "{text}");
+    }
 }
 
 #[test]

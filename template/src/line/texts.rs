@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::builtins::part;
-use crate::function::{Answer, Call, Function, check_bytes};
+use crate::function::{Answer, Call, Function};
 use crate::text::{replace_all, title};
 use crate::url::{base64_decode, base64_encode, query_escape, query_unescape};
 use crate::value::{Text, Value};
@@ -43,15 +43,15 @@ pub(super) static TEXT_FUNCTIONS: &[Function] = &[
     Function::exact("indent", 2, |call| indented(call, "")),
     Function::exact("nindent", 2, |call| indented(call, "\n")),
     Function::exact("replace", 3, |call| {
-        replaced([call.text(2)?, call.text(0)?, call.text(1)?], -1)
+        replaced(call, [call.text(2)?, call.text(0)?, call.text(1)?], -1)
     }),
     Function::exact("Replace", 4, |call| {
-        replaced([call.text(0)?, call.text(1)?, call.text(2)?], call.int(3)?)
+        replaced(call, [call.text(0)?, call.text(1)?, call.text(2)?], call.int(3)?)
     }),
     Function::exact("repeat", 2, |call| {
         let (count, text) = (call.int(0)?, call.text(1)?);
         let count = usize::try_from(count).map_err(|_| "negative repeat count".to_owned())?;
-        check_bytes(text.len().saturating_mul(count))?;
+        call.check_bytes(text.len().saturating_mul(count))?;
         Ok(Value::text(text.repeat(count)))
     }),
     Function::exact("trim", 1, |call| cut(call, 0, str::trim)),
@@ -65,11 +65,11 @@ pub(super) static TEXT_FUNCTIONS: &[Function] = &[
     Function::exact("trimSuffix", 2, |call| without_suffix(call, 1, 0)),
     Function::exact("TrimSuffix", 2, |call| without_suffix(call, 0, 1)),
     Function::exact("regexReplaceAll", 3, |call| {
-        replace_all(&*call.regex(0)?, call.text(2)?, call.text(1)?).map(Value::text)
+        replace_all(&*call.regex(0)?, call.text(2)?, call.text(1)?, call.bytes_max).map(Value::text)
     }),
     Function::exact("regexReplaceAllLiteral", 3, |call| {
         let replacement = call.text(2)?.replace('$', "$$");
-        replace_all(&*call.regex(0)?, &replacement, call.text(1)?).map(Value::text)
+        replace_all(&*call.regex(0)?, &replacement, call.text(1)?, call.bytes_max).map(Value::text)
     }),
     Function::exact("count", 2, |call| {
         let count = call.regex(0)?.find_iter(call.text(1)?).count();
@@ -182,18 +182,18 @@ fn indented<'v>(call: &Call<'_, 'v>, before: &str) -> Answer<'v> {
     let (blanks, text) = (call.int(0)?, call.text(1)?);
     let blanks = usize::try_from(blanks).map_err(|_| "negative repeat count".to_owned())?;
     let lines = text.matches('\n').count() + 1;
-    check_bytes(blanks.saturating_mul(lines).saturating_add(text.len()))?;
+    call.check_bytes(blanks.saturating_mul(lines).saturating_add(text.len()))?;
     let pad = " ".repeat(blanks);
     Ok(Value::text(format!("{before}{pad}{}", text.replace('\n', &format!("\n{pad}")))))
 }
 
-fn replaced<'v>([text, old, new]: [&Text<'v>; 3], count: i64) -> Answer<'v> {
+fn replaced<'v>(call: &Call<'_, 'v>, [text, old, new]: [&Text<'v>; 3], count: i64) -> Answer<'v> {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     let places = text.matches(&**old).take(count).count();
     if places == 0 {
         return Ok(Value::Text(text.clone()));
     }
-    check_bytes(text.len().saturating_add(places.saturating_mul(new.len())))?;
+    call.check_bytes(text.len().saturating_add(places.saturating_mul(new.len())))?;
     Ok(Value::text(text.replacen(&**old, new, count)))
 }
 
@@ -208,7 +208,7 @@ fn aligned<'v>(call: &Call<'_, 'v>, right: bool) -> Answer<'v> {
         return Ok(chars(text, from, from + count));
     }
     let missing = usize::try_from(count - length).unwrap_or(usize::MAX);
-    check_bytes(text.len().saturating_add(missing))?;
+    call.check_bytes(text.len().saturating_add(missing))?;
     let pad = " ".repeat(missing);
     Ok(Value::text(if right { format!("{pad}{}", &**text) } else { format!("{}{pad}", &**text) }))
 }

@@ -51,7 +51,7 @@ pub static RULE_FUNCTIONS: &[Function] = &[
         Value::list(samples.into_iter().map(sample).collect())
     }),
     Function::exact("reReplaceAll", 3, |call| {
-        replace_all(&*call.regex(0)?, call.text(1)?, call.text(2)?).map(Value::text)
+        replace_all(&*call.regex(0)?, call.text(1)?, call.text(2)?, call.bytes_max).map(Value::text)
     }),
     Function::exact("safeHtml", 1, |call| Ok(Value::Text(call.text(0)?.clone()))),
     Function::exact("sortByLabel", 2, |call| {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
+use crate::limits::OUTPUT_BYTES_MAX;
 use crate::{Answer, Function, GoTime, Labels, Library, Object, RULE_FUNCTIONS, TemplateError};
 
 /// Alertmanager's `KV`: a map of strings with methods.
@@ -151,6 +152,7 @@ static NOTIFICATIONS: Language = Language {
     functions: &[NOTIFICATION_FUNCTIONS, RULE_FUNCTIONS],
     variables: &[],
     missing_key: MissingKey::Invalid,
+    output_bytes_max: OUTPUT_BYTES_MAX,
 };
 
 fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {

@@ -2,6 +2,7 @@
 //! before.
 
 pub(super) mod compare;
+mod families;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -11,6 +12,7 @@ use model::log::{LogCount, LogCountRequest};
 use model::read::RangeNs;
 use model::{LogSource, QueryContext, TimestampNs};
 
+use self::families::Families;
 use super::{Asked, choice, duration_ns, hold_key, number};
 use crate::error::{Error, Result};
 use crate::json::Json;
@@ -134,6 +136,13 @@ pub(super) async fn patterns(State(app): App, parameters: Parameters) -> Answer 
         let length = over.end.0.saturating_sub(over.start.0);
         let before = RangeNs { start: over.start.plus_ns(-length), end: over.start };
         let before = count(&asked, before, i64::MAX, source)?;
+        let mut known = Counts::new();
+        if let Some(since) = new_since {
+            let earlier = RangeNs { start: since.plus_ns(-history_ns), end: since };
+            known = count(&asked, earlier, i64::MAX, source)?;
+        }
+        let families = Families::of(&[&found, &before, &known], context)?;
+        let [found, before, known] = [found, before, known].map(|counts| families.gather(counts));
         let mut rows: Vec<Row> = found
             .into_iter()
             .map(|(pattern, steps)| {
@@ -141,11 +150,7 @@ pub(super) async fn patterns(State(app): App, parameters: Parameters) -> Answer 
                 Row { records: sum(&steps), previous, pattern, steps }
             })
             .collect();
-        if let Some(since) = new_since {
-            let earlier = RangeNs { start: since.plus_ns(-history_ns), end: since };
-            let known = count(&asked, earlier, i64::MAX, source)?;
-            rows.retain(|row| !known.contains_key(&row.pattern));
-        }
+        rows.retain(|row| !known.contains_key(&row.pattern));
         let patterns = rows.len();
         match sort {
             Sort::Records => rows.sort_by_key(|row| std::cmp::Reverse(row.records)),

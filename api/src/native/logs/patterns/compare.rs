@@ -7,6 +7,7 @@ use axum::extract::State;
 use model::TimestampNs;
 use model::read::RangeNs;
 
+use super::families::Families;
 use super::{Asked, PATTERNS, PATTERNS_MAX, change, count, not_counted, number, sum, write_factor};
 use crate::error::{Error, Result};
 use crate::json::Json;
@@ -93,6 +94,8 @@ pub(in crate::native::logs) async fn compare(State(app): App, parameters: Parame
         let source = (shared.state.logs.as_ref(), context);
         let found = count(&asked, asked.over, i64::MAX, source)?;
         let before = count(&asked, base, i64::MAX, source)?;
+        let families = Families::of(&[&found, &before], context)?;
+        let [found, before] = [found, before].map(|counts| families.gather(counts));
         let scale = length(asked.over) / length(base);
         let patterns: BTreeSet<&String> = found.keys().chain(before.keys()).collect();
         let mut differences: Vec<Difference> = patterns
