@@ -263,15 +263,17 @@ impl Reading<'_> {
         let mut rest = Stretches::one(whole.0, whole.1);
         let mut pieces: Vec<(i64, Rollup)> = Vec::new();
         let mut is_last_resort = false;
-        let begins = match request.summary {
-            Summary::Current => self.begins_at_ends(sources, request.resolution_ms)?,
+        let shared = match request.summary {
+            Summary::Current => self.shared_ends(sources, &head, request.resolution_ms)?,
             _ => Vec::new(),
         };
         for (place, index) in &sources.blocks {
             let Some((rollup_place, stretches)) = of_blocks(*place) else { continue };
             let mut stretches = self.untouched(stretches, *place, &labels, range, &head, &request);
-            for end in &begins {
-                stretches.remove(end - request.resolution_ms, *end);
+            if *rollup_place != *place as usize {
+                for end in &shared {
+                    stretches.remove(end - request.resolution_ms, *end);
+                }
             }
             let wanted = RollupWanted::For(request.summary);
             for stretch in stretches.0 {
@@ -322,17 +324,35 @@ impl Reading<'_> {
         Ok((!all.is_empty() && is_right).then_some((labels, all)))
     }
 
-    /// Ends of buckets at which a block begins for a series. A stale marker there is in no bucket of
-    /// that block, and the bucket of the block before does not know of it.
-    fn begins_at_ends(&mut self, sources: &Sources, resolution_ms: i64) -> model::Result<Vec<i64>> {
-        let mut ends = Vec::new();
+    /// Ends of buckets in which a block has the last sample of a series, and another one or the head
+    /// a later one. That may be a stale marker alone, which is in no bucket: the bucket of the block
+    /// does not know of it.
+    fn shared_ends(
+        &mut self,
+        sources: &Sources,
+        head: &[Columns],
+        resolution_ms: i64,
+    ) -> model::Result<Vec<i64>> {
+        let (mut begins, mut lasts) = (Vec::new(), Vec::new());
         for (place, index) in &sources.blocks {
             let open = &self.view.blocks[*place as usize];
             let scratch = &mut self.scratches[*place as usize];
             let times = self.store.guard(open, open.block.series_times(*index, scratch))?;
-            ends.extend(times.map(|(first, _)| first).filter(|first| first % resolution_ms == 0));
+            if let Some((first, last)) = times {
+                begins.push(first);
+                lasts.push(last);
+            }
         }
-        Ok(ends)
+        let goes_on = |last: &i64| {
+            let end = bucket_end(*last, resolution_ms);
+            let follows = |at: &i64| at > last && *at <= end;
+            let in_head = |part: &Columns| {
+                let from = part.times.partition_point(|at| at <= last);
+                part.times.get(from).is_some_and(follows)
+            };
+            (begins.iter().any(follows) || head.iter().any(in_head)).then_some(end)
+        };
+        Ok(lasts.iter().filter_map(goes_on).collect())
     }
 
     /// The buckets of a block in which a series has all of its samples in that block.

@@ -212,6 +212,31 @@ proptest! {
     }
 }
 
+/// A marker in the bucket of the last sample of a block, in the head or in a block of its own.
+#[test]
+fn a_marker_behind_the_last_sample_of_a_block_ends_its_bucket_wherever_it_lies() {
+    for at in [24 * HOUR, 23 * HOUR + 57 * 60_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(TimestampMs(MIDNIGHT + 73 * HOUR)));
+        let store = Tsdb::open(dir.path(), Options::default(), clock).unwrap();
+        let series = store.series(&labels("m", 0)).unwrap();
+        let point = |at: i64, value: f64| FloatPoint {
+            series,
+            at: TimestampMs(MIDNIGHT + at),
+            start: TimestampMs(0),
+            value,
+        };
+        write(&store, (0..56).map(|n| point(23 * HOUR + n * 60_000, 1.0)).collect());
+        write(&store, vec![point(50 * HOUR, 1.0)]);
+        store.merge_all().unwrap();
+        assert!(check_rollups(&store, hours(0, 73)).unwrap() > 0);
+        write(&store, vec![point(at, stale_nan())]);
+        assert!(check_rollups(&store, hours(0, 73)).unwrap() > 0);
+        store.maintain().unwrap();
+        check_rollups(&store, hours(0, 73)).unwrap();
+    }
+}
+
 /// Three days of a counter and a gauge, merged; then an hour of the fourth in memory.
 fn filled(dir: &Path, options: Options) -> (Tsdb, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(TimestampMs(MIDNIGHT + DAY)));
