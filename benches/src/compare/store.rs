@@ -237,7 +237,7 @@ impl Running {
             }
             return Ok(());
         }
-        // Loki writes its chunks out and its index when it is told to.
+        // Loki is told to write out what it has in memory.
         let path = if self.store == Store::Loki { "/flush" } else { "/native/v1/logs/merge" };
         let (status, body) = connection.post(path, &[], Bytes::new()).await?;
         ensure!(status / 100 == 2, "merge: {status} {}", String::from_utf8_lossy(&body));
